@@ -1,0 +1,219 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/pquerna/otp/totp"
+)
+
+// The demo directory's fixed facts.
+const (
+	base       = "dc=ldap,dc=goauthentik,dc=io"
+	users      = "ou=users," + base
+	groups     = "ou=groups," + base
+	totpSecret = "JBSWY3DPEHPK3PXP"
+)
+
+const (
+	startTimeout  = 30 * time.Second
+	stopTimeout   = 15 * time.Second
+	clientTimeout = 2 * time.Minute
+)
+
+// binary is the ldapd that TestMain built.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "ldapd-interop-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "ldapd")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "ldapd/cmd/ldapd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building ldapd: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// demo is a running `ldapd demo` with a state directory of its own, so that
+// codes used by one client are fresh to the next.
+type demo struct {
+	ldap, ldaps string // host:port
+	ca          string // PEM file of the self-signed certificate
+	out         *output
+}
+
+func startDemo(t *testing.T) *demo {
+	t.Helper()
+	state := t.TempDir()
+	d := &demo{
+		ldap:  freeAddr(t),
+		ldaps: freeAddr(t),
+		ca:    filepath.Join(state, "tls.crt"),
+		out:   &output{},
+	}
+	cmd := exec.Command(binary, "demo", "--ldap", d.ldap, "--ldaps", d.ldaps, "--state", state)
+	cmd.Stdout, cmd.Stderr = d.out, d.out
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting ldapd demo: %v", err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("ldapd demo printed:\n%s", d.out)
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("stopping ldapd demo: %v", err)
+		}
+		select {
+		case err := <-exited:
+			if err != nil {
+				t.Errorf("ldapd demo did not end with status 0 on SIGTERM: %v", err)
+			}
+		case <-time.After(stopTimeout):
+			t.Errorf("ldapd demo still runs %v after SIGTERM", stopTimeout)
+			cmd.Process.Kill()
+			<-exited
+		}
+	})
+
+	deadline := time.Now().Add(startTimeout)
+	for {
+		err := d.answers()
+		if err == nil {
+			return d
+		}
+		select {
+		case werr := <-exited:
+			exited <- werr
+			t.Fatalf("ldapd demo ended before it served: %v", werr)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("ldapd demo does not serve after %v: %v", startTimeout, err)
+		}
+	}
+}
+
+// answers reports whether both listeners accept and LDAP gives its root DSE.
+func (d *demo) answers() error {
+	c, err := net.DialTimeout("tcp", d.ldaps, time.Second)
+	if err != nil {
+		return err
+	}
+	c.Close()
+	conn, err := ldap.DialURL("ldap://" + d.ldap)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetTimeout(time.Second)
+	_, err = conn.Search(ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases,
+		0, 0, false, "(objectClass=*)", nil, nil))
+	return err
+}
+
+// freeAddr returns a loopback address whose port was free a moment ago.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// codes returns bob's code of this time step and of the next. Each works once,
+// and the server takes a step of skew, so both stay good for 30 seconds or
+// more if they are used in this order.
+func codes(t *testing.T) [2]string {
+	t.Helper()
+	now := time.Now()
+	var c [2]string
+	for i := range c {
+		code, err := totp.GenerateCode(totpSecret, now.Add(time.Duration(i)*30*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c[i] = code
+	}
+	return c
+}
+
+// script runs a client's command with the server's particulars in its
+// environment and returns what it printed, made independent of this run.
+func (d *demo) script(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is missing; scripts/test-deps.sh installs it: %v", name, err)
+	}
+	code := codes(t)
+	host, port, err := net.SplitHostPort(d.ldap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second
+	cmd.Env = append(os.Environ(),
+		"LC_ALL=C.UTF-8",
+		"LDAP_URL=ldap://"+d.ldap, "LDAPS_URL=ldaps://"+d.ldaps,
+		"LDAP_HOST="+host, "LDAP_PORT="+port, "LDAP_CA="+d.ca,
+		"BASE="+base, "CODE1="+code[0], "CODE2="+code[1],
+		// libldap: neither the system's ldap.conf nor the caller's .ldaprc
+		"LDAPCONF=/dev/null", "HOME="+t.TempDir(),
+	)
+	out, err := cmd.CombinedOutput()
+	text := strings.NewReplacer(
+		"ldap://"+d.ldap, "$LDAP_URL", "ldaps://"+d.ldaps, "$LDAPS_URL",
+		code[0], "CODE1", code[1], "CODE2",
+	).Replace(string(out))
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, text)
+	}
+	return text
+}
+
+// output collects what a process prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}

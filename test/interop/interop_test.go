@@ -1,0 +1,88 @@
+package interop
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the transcripts anew")
+
+func TestLDAPUtils(t *testing.T) {
+	expect(t, "ldap-utils", startDemo(t).script(t, "sh", "ldap-utils.sh"))
+}
+
+func TestPHP(t *testing.T) {
+	expect(t, "php-ldap", startDemo(t).script(t, "php", "php-ldap.php"))
+}
+
+func TestPython(t *testing.T) {
+	expect(t, "ldap3", startDemo(t).script(t, ".venv/bin/python", "ldap3_client.py"))
+}
+
+func TestNode(t *testing.T) {
+	if _, err := os.Stat("node_modules/ldapts"); err != nil {
+		t.Fatalf("scripts/test-deps.sh installs ldapts: %v", err)
+	}
+	expect(t, "ldapts", startDemo(t).script(t, "node", "ldapts.mjs"))
+}
+
+func TestJNDI(t *testing.T) {
+	expect(t, "jndi", startDemo(t).script(t, "java", "java/Jndi.java"))
+}
+
+// TestSchemaParses has the subschema read by the parsers of UnboundID and of
+// Apache Directory Studio, and every entry checked against it.
+func TestSchemaParses(t *testing.T) {
+	jars, err := filepath.Glob("java/target/lib/unboundid-ldapsdk-*.jar")
+	if err != nil || len(jars) == 0 {
+		t.Fatalf("java/target/lib has no UnboundID SDK; scripts/test-deps.sh installs it (%v)", err)
+	}
+	expect(t, "schema", startDemo(t).script(t, "java", "-cp", "java/target/lib/*", "java/SchemaCheck.java"))
+}
+
+// TestDemoPrintsWorkingCommand runs the ldapsearch line that the demo prints.
+func TestDemoPrintsWorkingCommand(t *testing.T) {
+	d := startDemo(t)
+	var line string
+	for l := range strings.Lines(d.out.String()) {
+		if l = strings.TrimSpace(l); strings.HasPrefix(l, "ldapsearch ") {
+			line = l
+			break
+		}
+	}
+	if line == "" {
+		t.Fatal("the demo prints no ldapsearch line")
+	}
+	if out := d.script(t, "sh", "-ec", line); !strings.Contains(out, "dn: cn=") {
+		t.Errorf("%s\nfinds no entry:\n%s", line, out)
+	}
+}
+
+// expect compares a client's transcript with testdata/name.txt.
+func expect(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(g), len(w)) {
+		if i >= len(g) || i >= len(w) || g[i] != w[i] {
+			t.Fatalf("differs from %s at line %d\n--- want\n%s\n--- got\n%s", file, i+1,
+				strings.Join(w[min(i, len(w)):], "\n"), strings.Join(g[min(i, len(g)):], "\n"))
+		}
+	}
+}
