@@ -1,0 +1,284 @@
+package cache_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"ldapd/internal/cache"
+	"ldapd/internal/cache/cachetest"
+)
+
+// childEnv makes the test binary a process that claims codes until it is
+// killed.
+const childEnv = "CACHE_TEST_CLAIM_IN"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		claimForEver(path)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestMemory(t *testing.T) {
+	cachetest.Run(t, func(*testing.T) cachetest.Backend {
+		return cachetest.Backend{Open: func(_ *testing.T, now cache.Clock) cachetest.Store { return cache.NewMemory(now) }}
+	})
+}
+
+func TestBolt(t *testing.T) {
+	cachetest.Run(t, func(t *testing.T) cachetest.Backend {
+		path := filepath.Join(t.TempDir(), "state.db")
+		return cachetest.Backend{Durable: true, Open: func(t *testing.T, now cache.Clock) cachetest.Store {
+			return open(t, path, now)
+		}}
+	})
+}
+
+func open(t *testing.T, path string, now cache.Clock) *cache.Bolt {
+	t.Helper()
+	b, err := cache.Open(path, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestOpenMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	for range 2 {
+		if err := open(t, path, time.Now).Close(); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != 0o600 {
+			t.Fatalf("mode %v, want 0600", st.Mode())
+		}
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOpenLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	first := open(t, path, time.Now)
+	_, err := cache.Open(path, time.Now)
+	if !errors.Is(err, cache.ErrLocked) || !strings.HasPrefix(err.Error(), path+": ") {
+		t.Fatalf("error %v, want %v", err, cache.ErrLocked)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path, time.Now).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage")
+	if err := os.WriteFile(garbage, []byte(strings.Repeat("garbage ", 8192)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	short := filepath.Join(dir, "short")
+	if err := os.WriteFile(short, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ path, want string }{
+		{garbage, "damaged"},
+		{short, "damaged"},
+		{dir, "not a regular file"},
+		{filepath.Join(dir, "none", "state.db"), "no such file or directory"},
+	} {
+		b, err := cache.Open(tt.path, time.Now)
+		if err == nil {
+			b.Close()
+			t.Errorf("%s: no error", tt.path)
+			continue
+		}
+		if !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), tt.path) != 1 {
+			t.Errorf("error %q, want the path once and %q", err, tt.want)
+		}
+	}
+}
+
+// TestDamage overwrites the pages behind the two that bbolt checks.
+func TestDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	b := open(t, path, time.Now)
+	for i := range 200 {
+		if _, err := b.Claim(t.Context(), "alice", int64(i), time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 2 * os.Getpagesize(); i < len(data); i++ {
+		data[i] = 0xa5
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cache.Open(path, time.Now); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+// TestTruncated cuts the file while it is in use.
+func TestTruncated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	b := open(t, path, time.Now)
+	if _, err := b.Claim(t.Context(), "alice", 1, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		fresh, err := b.Claim(t.Context(), "alice", 1, time.Now().Add(time.Hour))
+		if err == nil || fresh || !strings.Contains(err.Error(), "damaged") {
+			t.Fatalf("%v, %v", fresh, err)
+		}
+	}
+	if err := b.Close(); err == nil {
+		t.Fatal("a damaged store closes without error")
+	}
+}
+
+func TestClaimWaitEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	inside, leave := make(chan struct{}), make(chan struct{})
+	first := true
+	b := open(t, path, func() time.Time {
+		if first {
+			first = false
+			close(inside)
+			<-leave
+		}
+		return time.Unix(1_700_000_000, 0)
+	})
+	done := make(chan error)
+	go func() {
+		_, err := b.Claim(context.Background(), "alice", 1, time.Unix(1_700_000_060, 0))
+		done <- err
+	}()
+	<-inside
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := b.Claim(ctx, "bob", 1, time.Unix(1_700_000_060, 0)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want %v", err, context.Canceled)
+	}
+	close(leave)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// claimForEver claims one code after the other, and says so after each.
+func claimForEver(path string) {
+	b, err := cache.Open(path, time.Now)
+	for i := int64(0); err == nil; i++ {
+		if _, err = b.Claim(context.Background(), "alice", i, time.Now().Add(time.Hour)); err == nil {
+			fmt.Println(i)
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	answered := map[int64]bool{}
+	for _, after := range []int{1, 7, 20, 33} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childEnv+"="+path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			i, err := strconv.ParseInt(lines.Text(), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answered[i] = true
+			if n == after {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("the child ended by itself")
+		}
+		b := open(t, path, time.Now)
+		for i := range answered {
+			if fresh, err := b.Claim(t.Context(), "alice", i, time.Now().Add(time.Hour)); err != nil || fresh {
+				t.Errorf("code %d after the kill: fresh %v, %v", i, fresh, err)
+			}
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFileBounded sees that the pages of purged claims are used again.
+func TestFileBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	now := time.Unix(1_700_000_000, 0)
+	b := open(t, path, func() time.Time { return now })
+	defer b.Close()
+	for i := range 600 {
+		if _, err := b.Claim(t.Context(), "alice", int64(i), now.Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(30 * time.Second)
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Size() > 256<<10 {
+		t.Errorf("%d bytes for two claims", st.Size())
+	}
+}
+
+func BenchmarkBoltClaim(b *testing.B) {
+	s, err := cache.Open(filepath.Join(b.TempDir(), "state.db"), time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for i := int64(0); b.Loop(); i++ {
+		if _, err := s.Claim(b.Context(), "alice", i, time.Now().Add(time.Minute)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
