@@ -6,9 +6,17 @@ users="ou=users,$BASE"
 alice="-D cn=alice,$users -w demo-alice"
 service="-D cn=ldapservice,$users -w demo-ldapservice"
 url="-x -H $LDAP_URL"
+cd "$HOME" || exit
 
 run() {
-	echo "\$ $*"
+	printf '$'
+	for arg; do
+		case $arg in
+		'' | *[!A-Za-z0-9=,:./-]*) printf " '%s'" "$arg" ;;
+		*) printf ' %s' "$arg" ;;
+		esac
+	done
+	echo
 	"$@" 2>&1
 	echo "= $?"
 	echo
@@ -54,10 +62,10 @@ run ldapcompare $url $service "cn=alice,$users" "mail:ALICE@example.org"
 run ldapcompare $url $service "cn=alice,$users" mail:bob@example.org
 run ldapcompare $url $service "cn=alice,$users" nosuch:x
 
-printf 'dn: cn=new,%s\nobjectClass: person\ncn: new\nsn: new\n' "$users" >"$HOME/add.ldif"
-printf 'dn: cn=alice,%s\nchangetype: modify\nreplace: sn\nsn: x\n' "$users" >"$HOME/modify.ldif"
-run ldapadd $url $service -f "$HOME/add.ldif"
-run ldapmodify $url $service -f "$HOME/modify.ldif"
+printf 'dn: cn=new,%s\nobjectClass: person\ncn: new\nsn: new\n' "$users" >add.ldif
+printf 'dn: cn=alice,%s\nchangetype: modify\nreplace: sn\nsn: x\n' "$users" >modify.ldif
+run ldapadd $url $service -f add.ldif
+run ldapmodify $url $service -f modify.ldif
 run ldapmodrdn $url $service "cn=alice,$users" cn=eve
 run ldapdelete $url $service "cn=alice,$users"
 run ldapexop $url $service 1.2.3.4.5

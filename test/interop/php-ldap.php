@@ -63,7 +63,7 @@ entry($c, ldap_search($c, $users, '(cn=bob)', ['displayname', 'objectclass']));
 say('search memberOf', dns($c, ldap_search($c, $users, "(memberOf=cn=staff,ou=groups,$base)", ['dn'])));
 // user_ldap asks whether an entry exists with one empty attribute name
 $r = ldap_read($c, "cn=alice,$users", '(&(|(objectclass=user)))', ['']);
-say('existence read', ldap_count_entries($c, $r) . ' entry, ' . ldap_get_entries($c, $r)[0]['count'] . ' attributes');
+say('existence read', ldap_count_entries($c, $r) . ' entry, ' . (ldap_get_entries($c, $r)[0]['count'] ?? '-') . ' attributes');
 
 $cookie = '';
 do {
