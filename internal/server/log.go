@@ -1,0 +1,70 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"ldapd/internal/ldap"
+)
+
+// event is what the log says of an operation beyond its result. It refers to
+// the request, so it is written out at once or never.
+type event struct {
+	identity Identity
+	dn       []byte // bind
+	base     []byte // compare
+	oid      []byte // extended
+	search   *ldap.SearchRequest
+	entries  int
+}
+
+// A reasoner is an error that gives the log a word for why.
+type reasoner interface{ Reason() string }
+
+// finished counts and logs one operation.
+func (c *Conn) finished(op ldap.Op, id int32, start time.Time, res *ldap.Error, err error, ev event) {
+	took := time.Since(start)
+	code := code(res)
+	c.srv.cfg.Metrics.operation(op, code, took)
+	if ce := c.srv.cfg.Log.Check(zapcore.InfoLevel, op.String()); ce != nil {
+		ce.Write(c.fields(id, took, code, err, ev)...)
+	}
+}
+
+func (c *Conn) fields(id int32, took time.Duration, code ldap.ResultCode, err error, ev event) []zap.Field {
+	redact := c.srv.cfg.Redact
+	fields := make([]zap.Field, 0, 14)
+	fields = append(fields, zap.Uint64("conn", c.id), zap.Int32("op", id), zap.Stringer("client", c.addr))
+	switch {
+	case ev.dn != nil:
+		fields = append(fields, zap.ByteString("dn", redact(nil, ev.dn)))
+	case ev.identity != nil:
+		fields = append(fields, zap.String("dn", ev.identity.DN()))
+	}
+	if ev.base != nil {
+		fields = append(fields, zap.ByteString("base", redact(nil, ev.base)))
+	}
+	if ev.oid != nil {
+		fields = append(fields, zap.ByteString("oid", ev.oid))
+	}
+	if s := ev.search; s != nil {
+		fields = append(fields,
+			zap.ByteString("base", redact(nil, s.Base)),
+			zap.Stringer("scope", s.Scope),
+			zap.ByteString("filter", s.Filter.AppendText(nil, redact)),
+			zap.ByteStrings("attrs", s.Attributes),
+			zap.Int("entries", ev.entries))
+	}
+	fields = append(fields, zap.Int("code", int(code)), zap.Stringer("result", code), zap.Duration("took", took))
+	var why reasoner
+	if errors.As(err, &why) {
+		fields = append(fields, zap.String("reason", why.Reason()))
+	}
+	if err != nil && code != ldap.ResultCompareTrue && code != ldap.ResultCompareFalse {
+		fields = append(fields, zap.NamedError("error", err))
+	}
+	return fields
+}

@@ -1,0 +1,271 @@
+// Package server speaks LDAP on connections: framing, TLS, the state of a
+// session, dispatch, limits and shutdown. What is served is the Handler's
+// business.
+//
+// Every connection has one goroutine that reads and, as long as operations
+// are short, also serves them in turn and sends their answers in one write.
+// An operation that turns out long (a bind, a search with much to say) keeps
+// the goroutine and a new one takes over reading; see worker.detach.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ldapd/internal/ldap"
+)
+
+// ErrServerClosed is returned by Serve after Shutdown.
+var ErrServerClosed = errors.New("server: closed")
+
+// Identity is who a connection is bound as. It belongs to the connection and
+// ends with the next bind.
+type Identity interface {
+	DN() string // for WhoAmI and the log
+}
+
+// Handler serves the operations. Its methods are called concurrently, and
+// what they are given refers to the connection's buffers: it must not be kept
+// after they return. Errors become results by the rules of Result.
+type Handler interface {
+	// Bind answers a simple bind with a name and a password, neither empty.
+	Bind(ctx context.Context, c *Conn, req *ldap.BindRequest) (Identity, error)
+	// Search sends entries through w and returns the response controls.
+	// c.Identity is nil for a connection that is not bound.
+	Search(c *Conn, req *ldap.SearchRequest, w *SearchWriter) (controls []byte, err error)
+	// Compare says whether the assertion holds.
+	Compare(c *Conn, req *ldap.CompareRequest) (bool, error)
+}
+
+// Limits bound what a client may take. Zero values mean the defaults.
+type Limits struct {
+	MessageUnbound        int // octets of a message before bind; default 64 KiB
+	Message               int // octets of a message; default 1 MiB
+	Filter                ldap.FilterLimits
+	Connections           int           // in all; default 10 000
+	ConnectionsPerAddress int           // default 2 000: one Nextcloud is one address
+	Operations            int           // long ones in flight per connection; default 16
+	BindTime              time.Duration // for one bind; default 60 s
+	Idle                  time.Duration // without a request; default 10 min
+	Handshake             time.Duration // PROXY header and TLS; default 10 s
+	Read                  time.Duration // from a message's first octet to its last; default 30 s
+	Write                 time.Duration // for one write to be taken; default 30 s
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.MessageUnbound, 64<<10)
+	setDefault(&l.Message, 1<<20)
+	setDefault(&l.Connections, 10_000)
+	setDefault(&l.ConnectionsPerAddress, 2_000)
+	setDefault(&l.Operations, 16)
+	setDefault(&l.BindTime, 60*time.Second)
+	setDefault(&l.Idle, 10*time.Minute)
+	setDefault(&l.Handshake, 10*time.Second)
+	setDefault(&l.Read, 30*time.Second)
+	setDefault(&l.Write, 30*time.Second)
+	return l
+}
+
+func setDefault[T int | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// Config is what a Server needs. Only Handler is required.
+type Config struct {
+	Handler   Handler
+	TLSConfig *tls.Config // for StartTLS and ServeTLS; nil: neither
+	Limits    Limits
+	Log       *zap.Logger
+	Metrics   *Metrics
+	// Redact returns what the log may show of an assertion value or, with a
+	// nil attribute, of a DN.
+	Redact func(attr, value []byte) []byte
+}
+
+// Server serves LDAP connections.
+type Server struct {
+	cfg     Config
+	limits  Limits
+	closing atomic.Bool
+	nextID  atomic.Uint64
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*Conn]struct{}
+	addrs     map[netip.Addr]int
+	wg        sync.WaitGroup // connections
+}
+
+// New returns a Server that serves nothing yet.
+func New(cfg Config) *Server {
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	if cfg.Redact == nil {
+		cfg.Redact = func(_, value []byte) []byte { return value }
+	}
+	return &Server{
+		cfg:       cfg,
+		limits:    cfg.Limits.withDefaults(),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*Conn]struct{}),
+		addrs:     make(map[netip.Addr]int),
+	}
+}
+
+// Extensions lists the extended operations that the server answers.
+func (s *Server) Extensions() []string {
+	oids := []string{ldap.OIDWhoAmI, ldap.OIDCancel}
+	if s.cfg.TLSConfig != nil {
+		oids = append(oids, ldap.OIDStartTLS)
+	}
+	return oids
+}
+
+// Serve accepts connections until Shutdown, then returns ErrServerClosed.
+func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, false) }
+
+// ServeTLS is Serve for connections that begin with a TLS handshake.
+func (s *Server) ServeTLS(ln net.Listener) error {
+	if s.cfg.TLSConfig == nil {
+		return errors.New("server: ServeTLS without a TLS configuration")
+	}
+	return s.serve(ln, true)
+}
+
+// Accept errors are mostly a lack of descriptors, which passes.
+const (
+	acceptBackoffMin = 5 * time.Millisecond
+	acceptBackoffMax = time.Second
+)
+
+func (s *Server) serve(ln net.Listener, tls bool) error {
+	s.mu.Lock()
+	if s.closing.Load() {
+		s.mu.Unlock()
+		ln.Close()
+		return ErrServerClosed
+	}
+	s.listeners[ln] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, ln)
+		s.mu.Unlock()
+		ln.Close()
+	}()
+	backoff := acceptBackoffMin
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case s.closing.Load():
+			if err == nil {
+				nc.Close()
+			}
+			return ErrServerClosed
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil:
+			s.cfg.Log.Warn("accept failed", zap.Error(err), zap.Duration("retry_in", backoff))
+			time.Sleep(backoff)
+			backoff = min(2*backoff, acceptBackoffMax)
+			continue
+		}
+		backoff = acceptBackoffMin
+		s.start(nc, tls)
+	}
+}
+
+// start gives an accepted connection its goroutine, or refuses it.
+func (s *Server) start(nc net.Conn, tls bool) {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	full := len(s.conns) >= s.limits.Connections
+	refused := full || s.closing.Load()
+	if !refused {
+		s.conns[c] = struct{}{}
+		s.wg.Add(1)
+	}
+	s.mu.Unlock()
+	if refused {
+		s.cfg.Metrics.refused.WithLabelValues("connections").Inc()
+		nc.Close()
+		c.cancel()
+		return
+	}
+	s.cfg.Metrics.connections.Inc()
+	go c.serve(tls)
+}
+
+// admit counts the connection for its address, which is known only when a
+// PROXY header has been read. It reports false beyond the limit.
+func (s *Server) admit(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.addrs[c.addr.Addr()] >= s.limits.ConnectionsPerAddress {
+		return false
+	}
+	s.addrs[c.addr.Addr()]++
+	c.admitted = true
+	return true
+}
+
+// forget is the end of a connection.
+func (s *Server) forget(c *Conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	if a := c.addr.Addr(); c.admitted {
+		if s.addrs[a]--; s.addrs[a] == 0 {
+			delete(s.addrs, a)
+		}
+	}
+	s.mu.Unlock()
+	s.cfg.Metrics.connections.Dec()
+	s.wg.Done()
+}
+
+// Shutdown stops accepting, lets running operations finish, sends each client
+// a notice of disconnection and closes. When ctx ends first, what is left is
+// cut off and its error returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing.Store(true)
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	for c := range s.conns {
+		c.wake()
+	}
+	s.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.cut()
+	}
+	s.mu.Unlock()
+	<-done
+	return ctx.Err()
+}
