@@ -28,6 +28,7 @@ var (
 	ErrBoolean    = errors.New("ber: boolean not of one octet")
 	ErrTrailing   = errors.New("ber: bytes behind the last element")
 	errUnexpected = errors.New("ber: unexpected tag")
+	errTooLarge   = fmt.Errorf("%w: larger than allowed", ErrLength)
 )
 
 // maxLengthOctets bounds the long form. Clients exist that always send four
@@ -58,7 +59,7 @@ func header(b []byte) (n, length int, err error) {
 		return 0, 0, nil
 	}
 	for _, c := range b[2 : 2+octets] {
-		if length > 1<<23 {
+		if length >= 1<<23 { // more would not fit an int of 32 bits
 			return 0, 0, ErrLength
 		}
 		length = length<<8 | int(c)
@@ -68,14 +69,15 @@ func header(b []byte) (n, length int, err error) {
 
 // Frame says how long the first element of b is, header included. It returns
 // 0 while b does not hold the whole header yet, and ErrLength as soon as the
-// header claims more than max octets: nothing needs to be stored to refuse.
+// header claims more than max octets: nothing is stored or allocated to
+// refuse.
 func Frame(b []byte, max int) (int, error) {
 	n, length, err := header(b)
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	if n+length > max {
-		return 0, fmt.Errorf("%w: %d octets where %d are allowed", ErrLength, n+length, max)
+	if length > max-n {
+		return 0, errTooLarge
 	}
 	return n + length, nil
 }
