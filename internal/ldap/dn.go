@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"ldapd/internal/ber"
 )
@@ -40,7 +41,10 @@ func ParseDN(s string) (DN, error) {
 			rdn = nil
 		}
 	}
-	return dn, p.err()
+	if p.pending {
+		return nil, ErrDN
+	}
+	return dn, nil
 }
 
 // NormalizeDN appends the form of the DN that is equal for equal names: types
@@ -79,7 +83,10 @@ func NormalizeDN(dst, s []byte) ([]byte, error) {
 		}
 		rdn, avas = len(dst), 0
 	}
-	return dst, p.err()
+	if p.pending {
+		return dst[:start], ErrDN
+	}
+	return dst, nil
 }
 
 // sortRDN puts the AVAs of a normalised multi-valued RDN in byte order.
@@ -127,12 +134,14 @@ func (r RDN) append(b []byte) []byte {
 	return b
 }
 
-// appendEscaped escapes a value as RFC 4514 section 2.4 says.
+// appendEscaped escapes a value as RFC 4514 section 2.4 says. What is not
+// UTF-8 becomes hex pairs, since a DN on the wire is UTF-8.
 func appendEscaped(dst, v []byte) []byte {
 	const digits = "0123456789abcdef"
+	valid := utf8.Valid(v)
 	for i, c := range v {
 		switch {
-		case c < ' ' || c == 0x7f:
+		case c < ' ' || c == 0x7f || c > 0x7f && !valid:
 			dst = append(dst, '\\', digits[c>>4], digits[c&15])
 		case c == ',' || c == '+' || c == '"' || c == '\\' || c == '<' || c == '>' || c == ';',
 			c == '#' && i == 0,
@@ -156,7 +165,7 @@ func appendType(dst, typ []byte) []byte {
 		dst = append(dst, c)
 	}
 	name := dst[start:]
-	if len(name) > 4 && string(name[:4]) == "oid." {
+	if len(name) > 4 && string(name[:4]) == "oid." && name[4] >= '0' && name[4] <= '9' {
 		dst = append(dst[:start], name[4:]...)
 		name = dst[start:]
 	}
@@ -198,7 +207,7 @@ func shortType(name []byte) string {
 type dnParser struct {
 	s       []byte
 	pos     int
-	pending bool // a separator was read, so another AVA must follow
+	pending bool // a separator was read, so the end would be an error
 	plain   bool // the last value is printable ASCII without escapes or double spaces
 }
 
@@ -207,14 +216,6 @@ func (p *dnParser) more() bool {
 		p.skipSpaces()
 	}
 	return p.pos < len(p.s)
-}
-
-// err is to be asked when more says no: a separator at the end is an error.
-func (p *dnParser) err() error {
-	if p.pending {
-		return ErrDN
-	}
-	return nil
 }
 
 func (p *dnParser) skipSpaces() {

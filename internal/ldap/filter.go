@@ -3,6 +3,7 @@ package ldap
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"ldapd/internal/ber"
 )
@@ -198,8 +199,8 @@ func (n *FilterNode) extensible(content []byte) error {
 }
 
 // AppendText appends the filter in the string form of RFC 4515, for logs.
-// show is asked for what to print of each assertion value; nil prints it as
-// it is.
+// show is asked for what to print of each assertion value or piece; nil prints
+// it as it is.
 func (f Filter) AppendText(dst []byte, show func(attr, value []byte) []byte) []byte {
 	if len(f) == 0 {
 		return dst
@@ -209,9 +210,11 @@ func (f Filter) AppendText(dst []byte, show func(attr, value []byte) []byte) []b
 
 func (f Filter) appendTerm(dst []byte, i int, show func(attr, value []byte) []byte) []byte {
 	n := &f[i]
-	value := n.Value
-	if show != nil {
-		value = show(n.Attr, value)
+	appendValue := func(dst, v []byte) []byte {
+		if show != nil {
+			v = show(n.Attr, v)
+		}
+		return appendFilterValue(dst, v)
 	}
 	dst = append(dst, '(')
 	switch n.Op {
@@ -221,35 +224,31 @@ func (f Filter) appendTerm(dst []byte, i int, show func(attr, value []byte) []by
 			dst = f.appendTerm(dst, c, show)
 		}
 	case FilterPresent:
-		dst = append(append(dst, n.Attr...), "=*"...)
+		dst = append(appendFilterValue(dst, n.Attr), "=*"...)
 	case FilterSubstrings:
-		dst = append(append(dst, n.Attr...), '=')
+		dst = append(appendFilterValue(dst, n.Attr), '=')
 		for c := i + 1; c < n.Next; c++ {
-			piece := f[c].Value
-			if show != nil {
-				piece = show(n.Attr, piece)
-			}
 			if f[c].Op != SubInitial {
 				dst = append(dst, '*')
 			}
-			dst = appendFilterValue(dst, piece)
+			dst = appendValue(dst, f[c].Value)
 			if c == n.Next-1 && f[c].Op != SubFinal {
 				dst = append(dst, '*')
 			}
 		}
 	case FilterExtensible:
-		dst = append(dst, n.Attr...)
+		dst = appendFilterValue(dst, n.Attr)
 		if n.DN {
 			dst = append(dst, ":dn"...)
 		}
 		if n.Rule != nil {
-			dst = append(append(dst, ':'), n.Rule...)
+			dst = appendFilterValue(append(dst, ':'), n.Rule)
 		}
-		dst = appendFilterValue(append(dst, ":="...), value)
+		dst = appendValue(append(dst, ":="...), n.Value)
 	default:
-		dst = append(dst, n.Attr...)
+		dst = appendFilterValue(dst, n.Attr)
 		dst = append(dst, n.Op.text()...)
-		dst = appendFilterValue(dst, value)
+		dst = appendValue(dst, n.Value)
 	}
 	return append(dst, ')')
 }
@@ -273,10 +272,13 @@ func (o FilterOp) text() string {
 	return "="
 }
 
+// appendFilterValue escapes as RFC 4515 section 3 says. Attributes and rules
+// go through it too: those of hostile filters hold anything.
 func appendFilterValue(dst, v []byte) []byte {
 	const digits = "0123456789abcdef"
+	valid := utf8.Valid(v)
 	for _, c := range v {
-		if c < ' ' || c == 0x7f || c == '(' || c == ')' || c == '*' || c == '\\' {
+		if c < ' ' || c == 0x7f || c > 0x7f && !valid || c == '(' || c == ')' || c == '*' || c == '\\' {
 			dst = append(dst, '\\', digits[c>>4], digits[c&15])
 		} else {
 			dst = append(dst, c)
