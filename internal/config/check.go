@@ -1,0 +1,184 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ldapd/internal/ldap"
+)
+
+// check returns what is wrong first, in the order of the reference.
+func (c *Config) check() error {
+	l := &c.Limits
+	for _, err := range []error{
+		c.checkBaseDN(),
+		c.address("listen.ldap", c.Listen.LDAP),
+		c.address("listen.ldaps", c.Listen.LDAPS),
+		c.address("listen.admin", c.Listen.Admin),
+		c.checkListen(),
+		c.checkTLS(),
+		c.filled("state_dir", c.StateDir),
+		c.one("backend", c.Backend, "file"),
+		c.filled("file.path", c.File.Path),
+		c.one("directory.uid", c.Directory.UID, UIDUsername, UIDUUID),
+		number(c, "directory.uid_start", c.Directory.UIDStart, 0, 1<<31-1),
+		number(c, "directory.gid_start", c.Directory.GIDStart, 0, 1<<31-1),
+		c.checkMFA(),
+		c.one("log.level", c.Log.Level, "debug", "info", "warn", "error"),
+		c.one("log.format", c.Log.Format, "auto", "console", "json"),
+		c.duration("shutdown_grace", c.ShutdownGrace, 0, time.Hour),
+		c.size("limits.message_unbound", l.MessageUnbound, 4<<10, 16<<20),
+		c.size("limits.message", l.Message, l.MessageUnbound, 256<<20),
+		number(c, "limits.filter_depth", l.FilterDepth, 1, 256),
+		number(c, "limits.filter_terms", l.FilterTerms, 1, 100000),
+		number(c, "limits.connections", l.Connections, 1, 1000000),
+		number(c, "limits.connections_per_address", l.ConnectionsPerAddress, 1, 1000000),
+		number(c, "limits.operations", l.Operations, 1, 1000),
+		number(c, "limits.entries", l.Entries, 0, 1<<31-1),
+		c.duration("limits.search_time", l.SearchTime, time.Second, time.Hour),
+		c.duration("limits.bind_time", l.BindTime, time.Second, time.Hour),
+		c.duration("limits.idle", l.Idle, time.Second, 7*24*time.Hour),
+		c.duration("limits.handshake", l.Handshake, time.Second, time.Hour),
+		c.duration("limits.read", l.Read, time.Second, time.Hour),
+		c.duration("limits.write", l.Write, time.Second, time.Hour),
+		number(c, "limits.failures_per_user", l.FailuresPerUser, 0, 1000000),
+		number(c, "limits.failures_per_address", l.FailuresPerAddress, 0, 1000000),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkBaseDN() error {
+	if dn, err := ldap.ParseDN(c.BaseDN); err != nil || len(dn) == 0 {
+		return c.Errorf("base_dn", "must be a DN such as dc=example,dc=org")
+	}
+	return nil
+}
+
+func (c *Config) address(key, addr string) error {
+	if addr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return c.Errorf(key, "must be host:port such as 127.0.0.1:3389 or :389, or empty for off")
+	}
+	return nil
+}
+
+func (c *Config) checkListen() error {
+	if c.Listen.LDAP == "" && c.Listen.LDAPS == "" {
+		return c.Errorf("listen", "ldap and ldaps are both empty, one must be host:port")
+	}
+	return nil
+}
+
+func (c *Config) checkTLS() error {
+	switch {
+	case c.TLS.Cert != "" && c.TLS.Key == "":
+		return c.Errorf("tls.key", "must be set along with tls.cert")
+	case c.TLS.Cert == "" && c.TLS.Key != "":
+		return c.Errorf("tls.cert", "must be set along with tls.key")
+	case len(c.TLS.Names) > 100:
+		return c.Errorf("tls.names", "must be at most 100 names")
+	}
+	for i, name := range c.TLS.Names {
+		if _, err := netip.ParseAddr(name); err != nil && !hostName(name) {
+			return c.Errorf("tls.names["+strconv.Itoa(i)+"]", "must be a host name or an address")
+		}
+	}
+	return nil
+}
+
+// hostName reports that s can stand in a certificate; the first label may be
+// a wildcard.
+func hostName(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimPrefix(s, "*."), ".") {
+		if label == "" || len(label) > 63 || strings.ContainsFunc(label, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Config) checkMFA() error {
+	for i, in := range c.MFA.CodeIn {
+		key := "mfa.code_in[" + strconv.Itoa(i) + "]"
+		if err := c.one(key, in, CodeInPassword, CodeInUsername); err != nil {
+			return err
+		}
+		if slices.Contains(c.MFA.CodeIn[:i], in) {
+			return c.Errorf(key, "is listed twice")
+		}
+	}
+	// A digit would make it part of a code, and letters of passwords.
+	s := c.MFA.Separator
+	if s == "" || len(s) > 8 || strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	}) {
+		return c.Errorf("mfa.separator", `must be 1 to 8 punctuation characters such as ";"`)
+	}
+	return nil
+}
+
+func (c *Config) filled(key, s string) error {
+	if s == "" {
+		return c.Errorf(key, "must not be empty")
+	}
+	return nil
+}
+
+func (c *Config) one(key, s string, allowed ...string) error {
+	if !slices.Contains(allowed, s) {
+		return c.Errorf(key, "unknown value, allowed: %s", strings.Join(allowed, ", "))
+	}
+	return nil
+}
+
+func number[T int | int64](c *Config, key string, n, low, high T) error {
+	if n < low || n > high {
+		return c.Errorf(key, "must be from %d to %d", low, high)
+	}
+	return nil
+}
+
+func (c *Config) size(key string, n, low, high Size) error {
+	if n < low || n > high {
+		return c.Errorf(key, "must be from %s to %s", low, high)
+	}
+	return nil
+}
+
+func (c *Config) duration(key string, d, low, high time.Duration) error {
+	if d < low || d > high {
+		return c.Errorf(key, "must be from %s to %s", text(low), text(high))
+	}
+	return nil
+}
+
+// text writes a duration as one would type it, 1h and not 1h0m0s.
+func text(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

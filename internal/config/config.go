@@ -1,0 +1,213 @@
+// Package config reads the configuration: one YAML file, of which
+// ldapd.example.yaml is the reference, and one environment variable for each
+// of its keys (state_dir is LDAPD_STATE_DIR, listen.ldap is
+// LDAPD_LISTEN_LDAP, lists are separated by commas). The environment wins.
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"ldapd/internal/yamlfile"
+)
+
+// Config is the whole configuration, checked: every value is in its range.
+// Its fields are the keys of the file; ldapd.example.yaml explains them.
+type Config struct {
+	// Pos is where the configuration was read; see [Config.Errorf].
+	Pos yamlfile.Pos
+	env map[string]string // key -> variable that set it
+
+	BaseDN        string        `yaml:"base_dn"`
+	Listen        Listen        `yaml:"listen"`
+	TLS           TLS           `yaml:"tls"`
+	StateDir      string        `yaml:"state_dir"`
+	Backend       string        `yaml:"backend"` // only "file" as yet
+	File          File          `yaml:"file"`
+	Directory     Directory     `yaml:"directory"`
+	MFA           MFA           `yaml:"mfa"`
+	Log           Log           `yaml:"log"`
+	ProxyProtocol ProxyProtocol `yaml:"proxy_protocol"`
+	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
+	Limits        Limits        `yaml:"limits"`
+}
+
+// Listen holds addresses as host:port; an empty one is off.
+type Listen struct {
+	LDAP  string `yaml:"ldap"`
+	LDAPS string `yaml:"ldaps"`
+	Admin string `yaml:"admin"`
+}
+
+// TLS names the certificate. Cert and Key are both set or both empty; empty
+// stands for a self-signed one in the state directory, made for Names too.
+type TLS struct {
+	Cert  string   `yaml:"cert"`
+	Key   string   `yaml:"key"`
+	Names []string `yaml:"names"`
+}
+
+// File is the backend "file".
+type File struct {
+	Path string `yaml:"path"`
+}
+
+// Directory shapes the entries.
+type Directory struct {
+	UID      string `yaml:"uid"` // UIDUsername or UIDUUID
+	UIDStart int64  `yaml:"uid_start"`
+	GIDStart int64  `yaml:"gid_start"`
+}
+
+// Values of Directory.UID.
+const (
+	UIDUsername = "username"
+	UIDUUID     = "uuid"
+)
+
+// MFA says where one-time codes may stand.
+type MFA struct {
+	CodeIn    []string `yaml:"code_in"` // CodeInPassword, CodeInUsername
+	Separator string   `yaml:"separator"`
+}
+
+// Values of MFA.CodeIn.
+const (
+	CodeInPassword = "password"
+	CodeInUsername = "username"
+)
+
+// Log is about the log on standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // auto, console, json
+}
+
+// ProxyProtocol names who may speak for others.
+type ProxyProtocol struct {
+	Trusted []Network `yaml:"trusted"`
+}
+
+// Limits bounds what clients may take.
+type Limits struct {
+	MessageUnbound Size `yaml:"message_unbound"` // bytes, before a bind
+	Message        Size `yaml:"message"`         // bytes, after it
+
+	FilterDepth int `yaml:"filter_depth"`
+	FilterTerms int `yaml:"filter_terms"`
+
+	Connections           int `yaml:"connections"`
+	ConnectionsPerAddress int `yaml:"connections_per_address"`
+	Operations            int `yaml:"operations"` // in flight on a connection
+	Entries               int `yaml:"entries"`    // of a search; 0: unlimited
+
+	SearchTime time.Duration `yaml:"search_time"`
+	BindTime   time.Duration `yaml:"bind_time"`
+	Idle       time.Duration `yaml:"idle"`
+	Handshake  time.Duration `yaml:"handshake"`
+	Read       time.Duration `yaml:"read"`  // for the rest of a message once begun
+	Write      time.Duration `yaml:"write"` // for the client to take an answer
+
+	FailuresPerUser    int `yaml:"failures_per_user"`    // denied binds a minute; 0: unlimited
+	FailuresPerAddress int `yaml:"failures_per_address"` // the same
+}
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		BaseDN:        "dc=ldap,dc=goauthentik,dc=io",
+		Listen:        Listen{LDAP: "127.0.0.1:3389", LDAPS: "127.0.0.1:6636", Admin: "127.0.0.1:9300"},
+		StateDir:      "/var/lib/ldapd",
+		Backend:       "file",
+		File:          File{Path: "users.yaml"},
+		Directory:     Directory{UID: UIDUsername, UIDStart: 2000, GIDStart: 4000},
+		MFA:           MFA{CodeIn: []string{CodeInPassword, CodeInUsername}, Separator: ";"},
+		Log:           Log{Level: "info", Format: "auto"},
+		ShutdownGrace: 15 * time.Second,
+		Limits: Limits{
+			MessageUnbound:        64 << 10,
+			Message:               1 << 20,
+			FilterDepth:           32,
+			FilterTerms:           1000,
+			Connections:           10000,
+			ConnectionsPerAddress: 2000, // Nextcloud is one address
+			Operations:            16,
+			SearchTime:            time.Minute,
+			BindTime:              time.Minute,
+			Idle:                  10 * time.Minute,
+			Handshake:             10 * time.Second,
+			Read:                  30 * time.Second,
+			Write:                 30 * time.Second,
+			FailuresPerUser:       10,
+			FailuresPerAddress:    300,
+		},
+	}
+}
+
+// Load reads the file at path, then env (as from os.Environ), and checks the
+// result. Without a path everything comes from env. Relative paths in the
+// file start at its directory, those in env at the working directory. The
+// error is one line that names the place: file:line: key, or the variable.
+func Load(path string, env []string) (*Config, error) {
+	c := Default()
+	if path != "" {
+		if err := yamlfile.Read(path, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.environ(env); err != nil {
+		return nil, err
+	}
+	if path != "" {
+		c.locate(filepath.Dir(path))
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// locate makes the relative paths that the file holds start at dir.
+func (c *Config) locate(dir string) {
+	for key, p := range map[string]*string{
+		"tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key, "state_dir": &c.StateDir, "file.path": &c.File.Path,
+	} {
+		if _, ok := c.env[key]; !ok && *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// Errorf returns an error about a key ("file.path", "tls.names[1]") that
+// names the place where its value was set.
+func (c *Config) Errorf(key, format string, args ...any) error {
+	if name, ok := c.env[topKey(key)]; ok {
+		return fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
+	}
+	if c.Pos == (yamlfile.Pos{}) {
+		return fmt.Errorf("%s: %s", variable(key), fmt.Sprintf(format, args...))
+	}
+	return c.Pos.Errorf(key, format, args...)
+}
+
+// Network is a network or a single address.
+type Network struct{ netip.Prefix }
+
+// UnmarshalText accepts 10.0.0.0/8, 2001:db8::/32 and single addresses.
+func (n *Network) UnmarshalText(text []byte) error {
+	s := string(text)
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		var a netip.Addr
+		if a, err = netip.ParseAddr(s); err == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("must be a network such as 10.0.0.0/8 or an address")
+	}
+	n.Prefix = p.Masked()
+	return nil
+}
