@@ -1,0 +1,131 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves until the end of the test and returns the base URL.
+func start(t *testing.T, metrics prometheus.Gatherer, ready func() error) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(metrics, ready, zap.NewNop())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + l.Addr().String()
+}
+
+func TestAnswers(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "ldapd_test_total", Help: "A test."})
+	reg.MustRegister(c)
+	c.Add(3)
+	var reason atomic.Pointer[string]
+	url := start(t, reg, func() error {
+		if s := reason.Load(); s != nil {
+			return errors.New(*s)
+		}
+		return nil
+	})
+	down := "no directory yet"
+	for _, tt := range []struct {
+		method, path string
+		reason       *string
+		status       int
+		body         string
+	}{
+		{"GET", "/livez", nil, 200, "ok\n"},
+		{"GET", "/livez", &down, 200, "ok\n"},
+		{"GET", "/readyz", nil, 200, "ok\n"},
+		{"GET", "/readyz", &down, 503, "no directory yet\n"},
+		{"HEAD", "/readyz", &down, 503, ""},
+		{"GET", "/metrics", nil, 200, "\nldapd_test_total 3\n"},
+		{"GET", "/", nil, 404, "404 page not found\n"},
+		{"GET", "/debug/pprof/", nil, 404, "404 page not found\n"},
+		{"POST", "/readyz", nil, 405, "Method Not Allowed\n"},
+		{"POST", "/metrics", nil, 405, "Method Not Allowed\n"},
+	} {
+		reason.Store(tt.reason)
+		req, err := http.NewRequestWithContext(t.Context(), tt.method, url+tt.path, strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != tt.status || !strings.HasSuffix(string(body), tt.body) {
+			t.Errorf("%s %s: %d %q, %v; want %d %q", tt.method, tt.path, res.StatusCode, body, err, tt.status, tt.body)
+		}
+	}
+}
+
+func TestShutdownIsBounded(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered := make(chan struct{})
+	release := make(chan struct{})
+	s := New(prometheus.NewRegistry(), func() error { close(entered); <-release; return nil }, zap.NewNop())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	answered := make(chan error, 1)
+	go func() {
+		res, err := http.Get("http://" + l.Addr().String() + "/readyz")
+		if err == nil {
+			res.Body.Close()
+		}
+		answered <- err
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if err := <-answered; err == nil {
+		t.Error("the answer was not cut off")
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	close(release)
+}
+
+func TestServeError(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := New(prometheus.NewRegistry(), nil, zap.NewNop()).Serve(l); err == nil {
+		t.Error("a closed listener: no error")
+	}
+}
