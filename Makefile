@@ -40,7 +40,7 @@ fuzz: ## run every fuzz target for FUZZTIME (60s)
 	GO=$(GO) FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 lint: ## check formatting, vet and staticcheck
-	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	@out=$$(gofmt -l .); \
 	if [ -n "$$out" ]; then echo "not formatted by gofmt:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...

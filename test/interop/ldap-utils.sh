@@ -1,5 +1,6 @@
 #!/bin/sh
 # OpenLDAP's command line tools. Prints each command, its output, its status.
+# shellcheck disable=SC2086  # url, alice and service are several words each
 export LDAPTLS_CACERT="$LDAP_CA" LDAPTLS_REQCERT=demand
 
 users="ou=users,$BASE"
