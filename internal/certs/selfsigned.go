@@ -23,9 +23,9 @@ import (
 const (
 	// SelfSigned holds certificate and key in Options.Dir, mode 0600. They
 	// share a file so that a crash cannot leave halves of two pairs.
-	SelfSigned = "self-signed.pem"
+	SelfSigned = "tls.pem"
 	// SelfSignedCert is the certificate alone, for clients to trust.
-	SelfSignedCert = "self-signed.crt"
+	SelfSignedCert = "tls.crt"
 )
 
 const (
