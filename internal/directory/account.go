@@ -1,0 +1,92 @@
+package directory
+
+import (
+	"bytes"
+	"strings"
+
+	"ldapd/internal/ldap"
+	"ldapd/internal/schema"
+)
+
+// Account is what binding needs to know of a user.
+type Account struct {
+	UUID, Username, DN string
+	Active             bool
+}
+
+// LoginName returns the login name in a DN used to bind: the first cn from
+// the left, or the uid if the DN begins with one. The DN must be below the
+// base.
+func (s *Snapshot) LoginName(dn ldap.DN) (string, bool) {
+	n := len(dn) - len(s.base)
+	if n <= 0 {
+		return "", false
+	}
+	norm, err := ldap.NormalizeDN(nil, []byte(dn[n:].String()))
+	if err != nil || !bytes.Equal(norm, s.baseNorm) {
+		return "", false
+	}
+	for i, rdn := range dn[:n] {
+		for _, ava := range rdn {
+			at, ok := s.Schema.Lookup([]byte(ava.Type))
+			if ok && ava.Value != "" && (at.ID == schema.CN || at.ID == schema.UID && i == 0) {
+				return ava.Value, true
+			}
+		}
+	}
+	return "", false
+}
+
+// AccountByName finds a user by username, ignoring case, or else by the
+// attribute uid if only one user has it.
+func (s *Snapshot) AccountByName(name string) (Account, bool) {
+	for _, id := range []uint16{schema.CN, schema.UID} {
+		if user, n := s.userWith(id, name); n == 1 {
+			return s.account(user), true
+		}
+	}
+	return Account{}, false
+}
+
+// AccountByUUID finds a user by its UUID.
+func (s *Snapshot) AccountByUUID(uuid string) (Account, bool) {
+	user, n := s.userWith(schema.EntryUUID, uuid)
+	if n != 1 {
+		return Account{}, false
+	}
+	return s.account(user), true
+}
+
+// userWith returns the last of the users that have a value, and how many do.
+func (s *Snapshot) userWith(id uint16, value string) (user ID, n int) {
+	at := s.Schema.Type(id)
+	norm, ok := at.Equality.Normalize(nil, []byte(value))
+	if !ok || s.containers[users] == 0 {
+		return 0, 0
+	}
+	p, _ := s.Equal(at, norm)
+	lo, hi := s.containers[users]+1, s.End(s.containers[users])
+	for id := range p.All() {
+		if id >= lo && id < hi && s.has(id, at, norm) {
+			user, n = id, n+1
+		}
+	}
+	return user, n
+}
+
+func (s *Snapshot) account(id ID) Account {
+	e := s.Entry(id)
+	text := func(id uint16) string {
+		a, ok := e.Attr(id)
+		if !ok {
+			return ""
+		}
+		return string(a.First())
+	}
+	return Account{
+		UUID:     text(schema.EntryUUID),
+		Username: text(schema.CN),
+		DN:       e.DN(),
+		Active:   strings.EqualFold(text(schema.Active), "TRUE"),
+	}
+}

@@ -1,0 +1,185 @@
+package directory
+
+import (
+	"bytes"
+	"slices"
+	"sort"
+	"time"
+
+	"ldapd/internal/ldap"
+	"ldapd/internal/schema"
+)
+
+// Snapshot is the directory at one moment: all entries, encoded, and the
+// indexes over them. It is immutable and safe for concurrent use.
+type Snapshot struct {
+	Schema *schema.Schema
+	BaseDN string // as configured
+	Built  time.Time
+
+	base       ldap.DN
+	baseNorm   []byte
+	containers [len(containers)]ID // 0 where the tree has none
+
+	records []record
+	chunks  [][]byte
+	forms   []*form
+	index   *index
+	grams   *grams
+	classes map[string][]Span // by normalised name
+
+	subschema Entry
+}
+
+// take makes s the snapshot of what b built.
+func (s *Snapshot) take(b *builder, baseDN string, base ldap.DN) {
+	s.Schema, s.BaseDN, s.base, s.Built = b.schema, baseDN, base, time.Now()
+	s.records, s.chunks, s.forms = b.records, b.chunks, b.forms
+	s.baseNorm, _ = ldap.NormalizeDN(nil, []byte(baseDN))
+	s.buildIndex()
+	s.subschema = newSubschema(s.Schema, s.Built)
+}
+
+// Base returns the base DN, taken apart.
+func (s *Snapshot) Base() ldap.DN { return s.base }
+
+// Len returns the number of entries. IDs are below it.
+func (s *Snapshot) Len() int { return len(s.records) }
+
+// Entry returns the entry with an ID, which must be below Len.
+func (s *Snapshot) Entry(id ID) Entry { return Entry{s, id} }
+
+// Subschema returns the entry cn=subschema, which is not part of the tree.
+func (s *Snapshot) Subschema() Entry { return s.subschema }
+
+// Parent returns the parent of an entry; the base has none.
+func (s *Snapshot) Parent(id ID) (ID, bool) {
+	if id == 0 {
+		return 0, false
+	}
+	parent := ID(0)
+	for _, c := range s.containers {
+		if c != 0 && c < id {
+			parent = c
+		}
+		if c == id {
+			return 0, true
+		}
+	}
+	return parent, true
+}
+
+// End returns the ID behind the last one below an entry: the entry and all
+// below it are the IDs from its own up to End.
+func (s *Snapshot) End(id ID) ID {
+	if id == 0 {
+		return ID(len(s.records))
+	}
+	for i, c := range s.containers {
+		if c == id && c != 0 {
+			if i+1 < len(s.containers) {
+				return s.containers[i+1]
+			}
+			return ID(len(s.records))
+		}
+	}
+	return id + 1
+}
+
+// Children returns the direct children of an entry, as at most three ranges:
+// those of the base lie apart.
+func (s *Snapshot) Children(id ID) []Span {
+	if id == 0 {
+		var out []Span
+		for _, c := range s.containers {
+			if c != 0 {
+				out = append(out, Span{c, c + 1})
+			}
+		}
+		return out
+	}
+	if end := s.End(id); end > id+1 {
+		return []Span{{id + 1, end}}
+	}
+	return nil
+}
+
+// Find returns the entry with a normalised DN.
+func (s *Snapshot) Find(norm []byte) (ID, bool) {
+	at := s.Schema.Type(schema.EntryDN)
+	p, _ := s.Equal(at, norm)
+	for id := range p.All() {
+		if s.has(id, at, norm) {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+// has reports whether an entry has a value of an attribute that has an
+// equality rule.
+func (s *Snapshot) has(id ID, at *schema.AttributeType, norm []byte) bool {
+	a, ok := s.Entry(id).Attr(at.ID)
+	if !ok {
+		return false
+	}
+	var buf [256]byte
+	for v := range a.Values() {
+		if got, ok := at.Equality.Normalize(buf[:0], v); ok && bytes.Equal(got, norm) {
+			return true
+		}
+	}
+	return false
+}
+
+// After returns the first entry behind a normalised DN, whether that is a DN
+// of this snapshot or was one of an earlier one; Len if there is none, or if
+// the DN is none of this tree.
+func (s *Snapshot) After(norm []byte) ID {
+	if id, ok := s.Find(norm); ok {
+		return id + 1
+	}
+	var buf [256]byte
+	for _, c := range s.containers {
+		if c == 0 {
+			continue
+		}
+		parent, err := ldap.NormalizeDN(buf[:0], s.Entry(c).DNBytes())
+		if err != nil || len(norm) <= len(parent) || !bytes.HasSuffix(norm, parent) || norm[len(norm)-len(parent)-1] != ',' {
+			continue
+		}
+		end := s.End(c)
+		n := sort.Search(int(end-c-1), func(i int) bool {
+			var buf [256]byte
+			dn, _ := ldap.NormalizeDN(buf[:0], s.Entry(c+1+ID(i)).DNBytes())
+			return bytes.Compare(dn, norm) > 0
+		})
+		return c + 1 + ID(n)
+	}
+	return ID(len(s.records))
+}
+
+// Present returns the entries that have an attribute. all means that so many
+// have it that looking at every entry is no slower.
+func (s *Snapshot) Present(at *schema.AttributeType) (p Posting, all bool) {
+	having := make([]bool, len(s.forms))
+	found := false
+	for i, f := range s.forms {
+		having[i] = slices.Contains(f.ids, at.ID)
+		found = found || having[i]
+	}
+	p.exact = true
+	if !found {
+		return p, false
+	}
+	limit := len(s.records) / 4
+	for i := range s.records {
+		if having[s.records[i].form] {
+			if len(p.ids) == limit {
+				return Posting{}, true
+			}
+			p.ids = append(p.ids, ID(i))
+		}
+	}
+	return p, false
+}

@@ -1,0 +1,44 @@
+package schema
+
+// Position is the place of a piece in a substring assertion.
+type Position uint8
+
+const (
+	Initial Position = iota
+	Any
+	Final
+)
+
+// NormalizePiece appends the normal form of one piece of a substring
+// assertion, to be looked for in values normalised by the same rule: there
+// the initial piece is a prefix, the final one a suffix, and the others
+// follow each other in between. Unlike a whole value a piece keeps one space
+// at an end that is not an end of the value (RFC 4518 section 2.6.1), and may
+// be empty.
+func (r *Rule) NormalizePiece(dst, piece []byte, pos Position) ([]byte, bool) {
+	switch r.form {
+	case formIgnore, formExact:
+	case formDN, formInteger, formBoolean, formTime, formOID, formFirst, formUUID:
+		return dst, false // their values have no parts
+	default:
+		out, ok := r.Normalize(dst, piece)
+		return out, ok || len(out) == len(dst)
+	}
+	start := len(dst)
+	if pos != Initial && len(piece) > 0 && piece[0] == ' ' {
+		dst = append(dst, ' ')
+	}
+	body := len(dst)
+	dst, _ = r.Normalize(dst, piece)
+	if len(dst) == body+1 && dst[body] == ' ' { // nothing but spaces
+		dst = dst[:start]
+		if pos == Any {
+			dst = append(dst, ' ')
+		}
+		return dst, true
+	}
+	if pos != Final && len(dst) > body && piece[len(piece)-1] == ' ' {
+		dst = append(dst, ' ')
+	}
+	return dst, true
+}

@@ -1,0 +1,107 @@
+package schema
+
+import (
+	"bytes"
+	"math/big"
+)
+
+// Use is what a matching rule decides.
+type Use uint8
+
+const (
+	Equality   Use = iota // the values are equal
+	Ordering              // the value comes before the assertion
+	Substrings            // the value contains the pieces of the assertion
+	Chain                 // the value leads to the assertion, over any number of entries
+	BitAnd                // the value has all bits of the assertion
+	BitOr                 // the value has one bit of the assertion
+)
+
+// Rule is a matching rule (RFC 4512 section 4.1.3, RFC 4517 section 4.2).
+type Rule struct {
+	Name   string // empty: has only an OID
+	OID    string
+	Syntax string // OID of the syntax of the assertion
+	Use    Use
+
+	form form
+	alt  string // another name it is found by
+}
+
+// Normalize appends the form of a value, or of an assertion, that is equal
+// for equal values. A value that the rule's syntax cannot hold gives false:
+// an assertion with it is Undefined (RFC 4511 section 4.5.1.7).
+func (r *Rule) Normalize(dst, value []byte) ([]byte, bool) {
+	return normalize[r.form](dst, value)
+}
+
+// Compare orders two normalised values.
+func (r *Rule) Compare(a, b []byte) int {
+	if r.form == formInteger {
+		return compareIntegers(a, b)
+	}
+	return bytes.Compare(a, b)
+}
+
+// Matches decides a rule used by name in an extensible match, for a
+// normalised value and a normalised assertion. Substrings and Chain, which
+// need more than one value, are never true here.
+func (r *Rule) Matches(value, assertion []byte) bool {
+	switch r.Use {
+	case Equality:
+		return bytes.Equal(value, assertion)
+	case Ordering:
+		return r.Compare(value, assertion) < 0
+	case BitAnd:
+		v, a, ok := bits(value, assertion)
+		return ok && v&a == a
+	case BitOr:
+		v, a, ok := bits(value, assertion)
+		return ok && v&a != 0
+	}
+	return false
+}
+
+func bits(value, assertion []byte) (v, a int64, ok bool) {
+	var x, y big.Int
+	_, ok1 := x.SetString(string(value), 10)
+	_, ok2 := y.SetString(string(assertion), 10)
+	return x.Int64(), y.Int64(), ok1 && ok2 && x.IsInt64() && y.IsInt64()
+}
+
+// compareIntegers orders decimal numbers without leading zeros.
+func compareIntegers(a, b []byte) int {
+	negA, negB := len(a) > 0 && a[0] == '-', len(b) > 0 && b[0] == '-'
+	switch {
+	case negA && negB:
+		a, b = b[1:], a[1:]
+	case negA:
+		return -1
+	case negB:
+		return 1
+	}
+	if len(a) != len(b) {
+		if len(a) < len(b) {
+			return -1
+		}
+		return 1
+	}
+	return bytes.Compare(a, b)
+}
+
+// LookupRule finds a matching rule by name or OID, ignoring case. It does not
+// allocate.
+func LookupRule(name []byte) (*Rule, bool) {
+	var buf [maxName]byte
+	if len(name) > len(buf) {
+		return nil, false
+	}
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buf[i] = c
+	}
+	r, ok := rulesByName[string(buf[:len(name)])]
+	return r, ok
+}
