@@ -12,6 +12,7 @@ import (
 // the connection is anonymous, and stays so if it fails (RFC 4513 section 4).
 func (w *worker) bind(m ldap.Message, start time.Time) error {
 	c := w.c
+	w.flush() // answers to earlier requests do not wait for what follows
 	c.drain()
 	c.identity = nil
 	req, err := ldap.ParseBindRequest(m.Body)
@@ -28,9 +29,14 @@ func (w *worker) bind(m ldap.Message, start time.Time) error {
 		return nil
 	}
 
-	c.gate = make(chan struct{})
-	defer close(c.gate)
-	w.detach(m, start, true)
+	gate := make(chan struct{})
+	c.gate = gate
+	w.detach(m.ID) // works: nothing else is in flight
+	defer func() {
+		// What comes behind the bind must not find it still in flight.
+		c.remove(w.detached)
+		close(gate)
+	}()
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.limits.BindTime)
 	defer cancel()
 	id, err := c.srv.cfg.Handler.Bind(ctx, c, &req)
@@ -42,7 +48,7 @@ func (w *worker) bind(m ldap.Message, start time.Time) error {
 	if code(Result(err)) == ldap.ResultUnavailable {
 		// Nextcloud goes on searching over the connection whose bind it could
 		// not make, and takes what it finds there for the truth.
-		c.cut()
+		c.hangUp()
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"ldapd/internal/ber"
 	"ldapd/internal/ldap"
@@ -71,11 +72,12 @@ func (c *Conn) Identity() Identity { return c.identity }
 // errShutdown ends reading when the server shuts down.
 var errShutdown = errors.New("server shutting down")
 
-// serve is the life of a connection from accept on.
-func (c *Conn) serve(startTLS bool) {
+// serve is the life of a connection from accept on. With overTLS it begins
+// with a handshake (LDAPS).
+func (c *Conn) serve(overTLS bool) {
 	w := newWorker(c)
 	defer w.recover()
-	if err := c.prepare(startTLS); err != nil {
+	if err := c.prepare(overTLS); err != nil {
 		c.srv.cfg.Log.Info("connection refused", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.Error(err))
 		c.cut()
 		w.release()
@@ -86,7 +88,7 @@ func (c *Conn) serve(startTLS bool) {
 }
 
 // prepare finds out who the client is and does the handshake of LDAPS.
-func (c *Conn) prepare(startTLS bool) error {
+func (c *Conn) prepare(overTLS bool) error {
 	// With PROXY protocol this reads the header, within its own deadline.
 	if a, ok := c.raw.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
@@ -96,7 +98,7 @@ func (c *Conn) prepare(startTLS bool) error {
 		c.srv.cfg.Metrics.refused.WithLabelValues("address").Inc()
 		return errors.New("too many connections from this address")
 	}
-	if startTLS {
+	if overTLS {
 		return c.handshake()
 	}
 	return nil
@@ -109,10 +111,19 @@ func (c *Conn) handshake() error {
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
 		c.srv.cfg.Metrics.refused.WithLabelValues("tls").Inc()
-		return fmt.Errorf("TLS handshake: %w", err)
+		// Not wrapped: a timeout in here is no reason for a notice in the clear.
+		return fmt.Errorf("TLS handshake: %v", err)
 	}
 	c.stream, c.tls = tc, true
+	c.spareDeadline()
 	return nil
+}
+
+// spareDeadline is for what TLS writes on its own while reading (key updates).
+// The deadline of our last write would have passed, none at all would let a
+// client that does not read hold the reading goroutine.
+func (c *Conn) spareDeadline() {
+	c.raw.SetWriteDeadline(time.Now().Add(c.srv.limits.Idle + c.srv.limits.Write))
 }
 
 // wake makes a goroutine that waits for a request look around.
@@ -124,6 +135,15 @@ func (c *Conn) cut() {
 	c.closed.Store(true)
 	c.cancel()
 	c.raw.Close()
+}
+
+// hangUp is cut with a goodbye in TLS, unless someone is stuck writing.
+func (c *Conn) hangUp() {
+	if c.tls && c.wmu.TryLock() {
+		c.stream.Close()
+		c.wmu.Unlock()
+	}
+	c.cut()
 }
 
 // drain waits until no operation of the connection is in flight. They all
@@ -143,6 +163,19 @@ func (c *Conn) busy() bool {
 	return len(c.ops) > 0
 }
 
+// awaited says whether the client has an answer to expect to an operation in
+// flight.
+func (c *Conn) awaited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, op := range c.ops {
+		if op.awaited() {
+			return true
+		}
+	}
+	return false
+}
+
 // write sends whole messages. An error ends the connection.
 func (c *Conn) write(b []byte) error {
 	if len(b) == 0 {
@@ -157,6 +190,9 @@ func (c *Conn) write(b []byte) error {
 	if _, err := c.stream.Write(b); err != nil {
 		c.cut()
 		return err
+	}
+	if c.tls {
+		c.spareDeadline()
 	}
 	return nil
 }
@@ -177,6 +213,7 @@ type worker struct {
 const (
 	readBuffer  = 4 << 10
 	writeBuffer = 64 << 10 // answers are sent when there is this much of them
+	idleBuffer  = 16 << 10 // room for answers that a waiting connection keeps
 )
 
 var workers = sync.Pool{New: func() any { return &worker{in: make([]byte, 0, readBuffer)} }}
@@ -271,12 +308,12 @@ func (w *worker) close(err error) {
 	case errors.Is(err, io.EOF), errors.Is(err, errUnbind):
 		err = w.flush()
 	}
-	if c.tls && c.wmu.TryLock() {
-		c.stream.Close() // says goodbye in TLS
-		c.wmu.Unlock()
+	c.hangUp()
+	level := zapcore.DebugLevel
+	if violation != nil {
+		level = zapcore.InfoLevel
 	}
-	c.cut()
-	c.srv.cfg.Log.Debug("connection closed", zap.Uint64("conn", c.id), zap.NamedError("reason", err))
+	c.srv.cfg.Log.Log(level, "connection closed", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.NamedError("reason", err))
 }
 
 // notice sends what is pending and a notice of disconnection.
@@ -299,10 +336,12 @@ func (w *worker) next() (ldap.Message, error) {
 		if c.gate != nil && len(w.in) > w.r {
 			select {
 			case <-c.gate:
-				c.gate = nil
 			case <-c.ctx.Done():
+			}
+			if c.ctx.Err() != nil {
 				return ldap.Message{}, net.ErrClosed
 			}
+			c.gate = nil
 		}
 		max := c.srv.limits.MessageUnbound
 		if c.gate == nil && c.identity != nil {
@@ -349,8 +388,14 @@ func notLDAP(first byte) error {
 func (w *worker) fill(size int) error {
 	w.in = append(w.in[:0], w.in[w.r:]...)
 	w.r = 0
+	// A connection that waits keeps little: not the large message it sent
+	// last, nor what refers to it.
 	if len(w.in) == 0 && cap(w.in) > readBuffer {
 		w.in = make([]byte, 0, readBuffer)
+		w.req, w.search = ldap.SearchRequest{}, SearchWriter{}
+	}
+	if cap(w.out) > idleBuffer {
+		w.out = nil
 	}
 	// Room grows with what has come, not with what a header promises.
 	if free := cap(w.in) - len(w.in); free == 0 {

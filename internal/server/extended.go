@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"ldapd/internal/ldap"
@@ -55,11 +56,10 @@ func (w *worker) cancel(m ldap.Message, start time.Time, req ldap.ExtendedReques
 		err = ldap.Errorf(ldap.ResultProtocolError, "%s", err)
 	case op == nil:
 		err = ldap.Errorf(ldap.ResultNoSuchOperation, "no such operation in flight")
-	case op.op != ldap.OpSearchRequest:
-		err = ldap.Errorf(ldap.ResultCannotCancel, "only searches can be canceled")
 	case !op.stop(m.ID):
 		err = ldap.Errorf(ldap.ResultTooLate, "too late to cancel")
 	default:
+		w.c.finished(m.Op, m.ID, start, nil, nil, event{identity: w.c.identity, oid: req.Name})
 		return
 	}
 	w.answer(m, start, err, req.Name, nil)
@@ -74,17 +74,18 @@ func (w *worker) startTLS(m ldap.Message, start time.Time, req ldap.ExtendedRequ
 		err = ldap.Errorf(ldap.ResultProtocolError, "StartTLS is not available here")
 	case c.tls:
 		err = ldap.Errorf(ldap.ResultOperationsError, "TLS is already in use")
-	case c.busy():
+	case c.awaited():
 		err = ldap.Errorf(ldap.ResultOperationsError, "operations are in flight")
 	case len(w.in) > w.r:
 		// Whoever sends requests behind StartTLS hopes that they count as
 		// encrypted. Nothing of this connection can be trusted any more.
-		return &protocolError{ldap.Errorf(ldap.ResultProtocolError, "data behind the StartTLS request")}
+		return &protocolError{errors.New("data behind the StartTLS request")}
 	}
 	if err != nil {
 		w.answer(m, start, err, req.Name, nil)
 		return nil
 	}
+	c.drain()        // of what the client has been answered already, or abandoned
 	c.identity = nil // who bound in the clear proves it again (RFC 4513 section 3.1.5 leaves it to us)
 	w.out = ldap.AppendExtendedResponse(w.out, m.ID, nil, ldap.OIDStartTLS, nil)
 	if err := w.flush(); err != nil {
@@ -109,7 +110,7 @@ func critical(m ldap.Message) error {
 	}
 	for _, ctl := range controls {
 		if ctl.Critical && string(ctl.OID) != ldap.OIDManageDsaIT {
-			return ldap.Errorf(ldap.ResultUnavailableCritical, "control %q is not available for this operation", ctl.OID)
+			return ldap.Errorf(ldap.ResultUnavailableCritical, "control %.64q is not available for this operation", ctl.OID)
 		}
 	}
 	return nil

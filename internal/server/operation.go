@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -14,8 +15,6 @@ import (
 // request is read.
 type operation struct {
 	id    int32
-	op    ldap.Op
-	start time.Time
 	state atomic.Int32 // running, finished, abandoned, or the message id of a Cancel
 }
 
@@ -29,6 +28,10 @@ const (
 func (o *operation) stop(state int32) bool { return o.state.CompareAndSwap(running, state) }
 
 func (o *operation) stopped() bool { return o.state.Load() != running }
+
+// awaited says whether the client has an answer to expect that has not been
+// made yet.
+func (o *operation) awaited() bool { return o.state.Load() >= running }
 
 // serve handles one request. An error ends the connection.
 func (w *worker) serve(m ldap.Message) error {
@@ -62,8 +65,8 @@ func (w *worker) serve(m ldap.Message) error {
 }
 
 var (
-	errMessageID = ldap.Errorf(ldap.ResultProtocolError, "messageID 0 in a request")
-	errUnknownOp = ldap.Errorf(ldap.ResultProtocolError, "unknown operation")
+	errMessageID = errors.New("messageID 0 in a request")
+	errUnknownOp = errors.New("unknown operation")
 	errReadOnly  = ldap.Errorf(ldap.ResultUnwillingToPerform, "read-only: entries are changed where they come from, not over LDAP")
 )
 
@@ -78,11 +81,11 @@ func (w *worker) done(m ldap.Message, start time.Time, err error, ev event) {
 // goroutine stays with it, and a new one goes on reading. It reports false,
 // and nothing changes, when enough operations are in flight: then reading
 // waits for this one.
-func (w *worker) detach(m ldap.Message, start time.Time, force bool) bool {
+func (w *worker) detach(id int32) bool {
 	c := w.c
-	op := &operation{id: m.ID, op: m.Op, start: start}
+	op := &operation{id: id}
 	c.mu.Lock()
-	if !force && len(c.ops) >= c.srv.limits.Operations || c.ops[op.id] != nil {
+	if len(c.ops) >= c.srv.limits.Operations || c.ops[id] != nil {
 		c.mu.Unlock()
 		return false
 	}
@@ -103,11 +106,14 @@ func (w *worker) detach(m ldap.Message, start time.Time, force bool) bool {
 	return true
 }
 
-// remove ends a detached operation.
+// remove ends a detached operation. A second time it does nothing, also when
+// the id belongs to another operation by now.
 func (c *Conn) remove(op *operation) {
 	c.mu.Lock()
-	delete(c.ops, op.id)
-	c.free.Broadcast()
+	if c.ops[op.id] == op {
+		delete(c.ops, op.id)
+		c.free.Broadcast()
+	}
 	c.mu.Unlock()
 }
 
@@ -117,9 +123,10 @@ func (c *Conn) operation(id int32) *operation {
 	return c.ops[id]
 }
 
-// abandon is RFC 4511 section 4.11. A bind cannot be abandoned.
+// abandon is RFC 4511 section 4.11. A bind cannot be abandoned: whatever comes
+// behind it is read when it is over.
 func (c *Conn) abandon(id int32) {
-	if op := c.operation(id); op != nil && op.op != ldap.OpBindRequest {
+	if op := c.operation(id); op != nil {
 		op.stop(abandoned)
 	}
 	c.srv.cfg.Log.Debug("abandon", zap.Uint64("conn", c.id), zap.Int32("abandoned", id))

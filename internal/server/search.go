@@ -13,17 +13,17 @@ var ErrStopped = errors.New("server: search stopped")
 
 // SearchWriter takes the entries found by one search.
 type SearchWriter struct {
-	w     *worker
-	m     ldap.Message
-	start time.Time
-	n     int
-	mark  int // where the answers to this search begin in the buffer
+	w    *worker
+	id   int32
+	n    int
+	mark int // where the answers to this search begin in the buffer
 }
 
 // MessageID is the id that every answer must carry.
-func (s *SearchWriter) MessageID() int32 { return s.m.ID }
+func (s *SearchWriter) MessageID() int32 { return s.id }
 
-// Buf returns the buffer to append one whole SearchResultEntry to.
+// Buf returns the buffer to append one whole SearchResultEntry to. It is good
+// until Commit or Slow.
 func (s *SearchWriter) Buf() []byte { return s.w.out }
 
 // Commit takes the buffer back with one more entry in it. Now and then it
@@ -50,7 +50,8 @@ func (s *SearchWriter) Err() error {
 // meanwhile, so that the search can be abandoned.
 func (s *SearchWriter) Slow() {
 	if s.w.detached == nil {
-		s.w.detach(s.m, s.start, false)
+		s.w.detach(s.id)
+		s.flush() // answers to earlier requests do not wait for a slow one
 	}
 }
 
@@ -59,11 +60,14 @@ func (s *SearchWriter) send() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
+	s.flush()
+	return s.Err()
+}
+
+// flush sends what there is. An error ends the connection, and so the search.
+func (s *SearchWriter) flush() {
 	s.mark = 0
-	if err := s.w.flush(); err != nil {
-		return ErrStopped
-	}
-	return nil
+	s.w.flush()
 }
 
 // serveSearch serves a SearchRequest (RFC 4511 section 4.5).
@@ -72,13 +76,13 @@ func (w *worker) serveSearch(m ldap.Message, start time.Time) {
 	req := &w.req
 	identity := c.identity
 	controls, err := []byte(nil), parseSearch(req, m, c.srv.limits.Filter)
-	w.search = SearchWriter{w: w, m: m, start: start, mark: len(w.out)}
+	w.search = SearchWriter{w: w, id: m.ID, mark: len(w.out)}
 	if err == nil {
 		controls, err = c.srv.cfg.Handler.Search(c, req, &w.search)
 	}
 	ev := event{identity: identity, search: req, entries: w.search.n}
-	if op := w.detached; op != nil && !op.stop(finished) {
-		w.stopped(op, ev)
+	if op := w.detached; op != nil && !op.stop(finished) || c.ctx.Err() != nil {
+		w.stopped(m, start, ev)
 		return
 	}
 	res := Result(err)
@@ -90,7 +94,9 @@ func (w *worker) serveSearch(m ldap.Message, start time.Time) {
 }
 
 func parseSearch(req *ldap.SearchRequest, m ldap.Message, limits ldap.FilterLimits) error {
-	req.Controls = req.Controls[:0]
+	// Nothing of the last request may be left in what the log says of one that
+	// does not parse: its slices point to octets that are other things now.
+	*req = ldap.SearchRequest{Filter: req.Filter[:0], Attributes: req.Attributes[:0], Controls: req.Controls[:0]}
 	err := req.Parse(m.Body, limits)
 	if errors.Is(err, ldap.ErrFilterLimit) {
 		return ldap.Errorf(ldap.ResultAdminLimitExceeded, "%s", err)
@@ -104,18 +110,18 @@ func parseSearch(req *ldap.SearchRequest, m ldap.Message, limits ldap.FilterLimi
 	return nil
 }
 
-// stopped ends a search that was abandoned, which has no answer, or
-// cancelled, which has two (RFC 3909).
-func (w *worker) stopped(op *operation, ev event) {
+// stopped ends a search that was abandoned or whose client is gone, which has
+// no answer, or cancelled, which has two (RFC 3909).
+func (w *worker) stopped(m ldap.Message, start time.Time, ev event) {
 	w.out = w.out[:w.search.mark]
-	var res *ldap.Error
-	if id := op.state.Load(); id > 0 {
-		res = errCanceled
-		w.out = ldap.AppendResult(w.out, op.id, op.op.Response(), res, nil)
-		w.out = ldap.AppendExtendedResponse(w.out, id, nil, "", nil)
+	if w.detached != nil {
+		if id := w.detached.state.Load(); id > 0 {
+			w.out = ldap.AppendResult(w.out, m.ID, ldap.OpSearchResultDone, errCanceled, nil)
+			w.out = ldap.AppendExtendedResponse(w.out, id, nil, "", nil)
+		}
 	}
+	w.c.finished(m.Op, m.ID, start, errCanceled, ErrStopped, ev)
 	w.flush()
-	w.c.finished(op.op, op.id, op.start, res, ErrStopped, ev)
 }
 
 var errCanceled = ldap.Errorf(ldap.ResultCanceled, "canceled by the client")

@@ -237,9 +237,12 @@ func (s *Server) forget(c *Conn) {
 	s.wg.Done()
 }
 
+// cutGrace is how long Shutdown waits for handlers of connections that it cut.
+const cutGrace = time.Second
+
 // Shutdown stops accepting, lets running operations finish, sends each client
 // a notice of disconnection and closes. When ctx ends first, what is left is
-// cut off and its error returned.
+// cut off and its error returned; a handler that does not notice is left behind.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing.Store(true)
@@ -266,6 +269,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		c.cut()
 	}
 	s.mu.Unlock()
-	<-done
+	select {
+	case <-done:
+	case <-time.After(cutGrace):
+	}
 	return ctx.Err()
 }
