@@ -65,7 +65,7 @@ func (s *Snapshot) userWith(id uint16, value string) (user ID, n int) {
 		return 0, 0
 	}
 	p, _ := s.Equal(at, norm)
-	lo, hi := s.containers[users]+1, s.End(s.containers[users])
+	lo, hi := s.containers[users]+1, s.Entry(s.containers[users]).End()
 	for id := range p.All() {
 		if id >= lo && id < hi && s.has(id, at, norm) {
 			user, n = id, n+1

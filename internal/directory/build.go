@@ -176,4 +176,3 @@ func (f *form) put(sch *schema.Schema, id uint16, p part, n int) {
 	f.ids = append(f.ids, id)
 	f.slots = append(f.slots, slot{at: sch.Type(id), part: p, n: uint16(n)})
 }
-

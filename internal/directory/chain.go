@@ -1,20 +1,22 @@
 package directory
 
-import "ldapd/internal/schema"
+import (
+	"slices"
 
-// Chain answers the in-chain rule on member, uniqueMember and memberOf: the
-// entries from which the attribute leads, over any number of groups, to the
-// entry with a normalised DN. They are in ascending order of distance, each
-// once; a cycle does no harm. Other attributes lead nowhere.
-func (s *Snapshot) Chain(at *schema.AttributeType, norm []byte) []ID {
-	switch at.ID {
-	case schema.Member, schema.UniqueMember, schema.MemberOf:
-	default:
-		return nil
+	"ldapd/internal/schema"
+)
+
+// Chain answers the in-chain rule: the entries from which an attribute that
+// holds DNs leads, over any number of entries, to the one with a normalised
+// DN; ascending, each once. A cycle does no harm. ok is false for attributes
+// that cannot lead anywhere.
+func (s *Snapshot) Chain(at *schema.AttributeType, norm []byte) (found []ID, ok bool) {
+	dn := s.Schema.Type(schema.EntryDN)
+	if at.Operational || at.Equality == nil || !at.Equality.AppliesTo(dn) {
+		return nil, false
 	}
-	var found []ID
 	seen := make(map[ID]bool)
-	target := append([]byte(nil), norm...)
+	target := slices.Clone(norm)
 	for next := 0; ; next++ {
 		p, _ := s.Equal(at, target)
 		for id := range p.All() {
@@ -24,9 +26,9 @@ func (s *Snapshot) Chain(at *schema.AttributeType, norm []byte) []ID {
 			}
 		}
 		if next == len(found) {
-			return found
+			slices.Sort(found)
+			return found, true
 		}
-		e := s.Entry(found[next])
-		target, _ = s.Schema.Type(schema.EntryDN).Equality.Normalize(target[:0], e.DNBytes())
+		target, _ = dn.Equality.Normalize(target[:0], s.Entry(found[next]).DNBytes())
 	}
 }

@@ -71,6 +71,38 @@ type Entry struct {
 // ID returns the place of the entry in its snapshot.
 func (e Entry) ID() ID { return e.id }
 
+// Parent returns the ID of the entry above. The base is its own parent.
+func (e Entry) Parent() ID {
+	parent := ID(0)
+	for _, c := range e.s.containers {
+		if c == e.id {
+			return 0
+		}
+		if c != 0 && c < e.id {
+			parent = c
+		}
+	}
+	return parent
+}
+
+// End returns the ID behind the last one below the entry: the entry and all
+// below it are the IDs from its own up to End.
+func (e Entry) End() ID {
+	n := ID(len(e.s.records))
+	if e.id == 0 {
+		return n
+	}
+	for i, c := range e.s.containers {
+		if c == e.id {
+			if i+1 < len(e.s.containers) {
+				return e.s.containers[i+1]
+			}
+			return n
+		}
+	}
+	return e.id + 1
+}
+
 func (e Entry) record() *record { return &e.s.records[e.id] }
 
 func (e Entry) form() *form { return e.s.forms[e.record().form] }

@@ -62,7 +62,7 @@ func (s *Snapshot) ownGroups(user ID) []ID {
 // virtualGroup returns the virtual group of a user: as a list, since a group
 // made elsewhere might not be there.
 func (s *Snapshot) virtualGroup(user ID) []ID {
-	first, end := s.containers[virtualGroups]+1, s.End(s.containers[virtualGroups])
+	first, end := s.containers[virtualGroups]+1, s.Entry(s.containers[virtualGroups]).End()
 	if id := first + (user - s.containers[users] - 1); id < end {
 		return []ID{id}
 	}

@@ -52,40 +52,6 @@ func (s *Snapshot) Entry(id ID) Entry { return Entry{s, id} }
 // Subschema returns the entry cn=subschema, which is not part of the tree.
 func (s *Snapshot) Subschema() Entry { return s.subschema }
 
-// Parent returns the parent of an entry; the base has none.
-func (s *Snapshot) Parent(id ID) (ID, bool) {
-	if id == 0 {
-		return 0, false
-	}
-	parent := ID(0)
-	for _, c := range s.containers {
-		if c != 0 && c < id {
-			parent = c
-		}
-		if c == id {
-			return 0, true
-		}
-	}
-	return parent, true
-}
-
-// End returns the ID behind the last one below an entry: the entry and all
-// below it are the IDs from its own up to End.
-func (s *Snapshot) End(id ID) ID {
-	if id == 0 {
-		return ID(len(s.records))
-	}
-	for i, c := range s.containers {
-		if c == id && c != 0 {
-			if i+1 < len(s.containers) {
-				return s.containers[i+1]
-			}
-			return ID(len(s.records))
-		}
-	}
-	return id + 1
-}
-
 // Children returns the direct children of an entry, as at most three ranges:
 // those of the base lie apart.
 func (s *Snapshot) Children(id ID) []Span {
@@ -98,7 +64,7 @@ func (s *Snapshot) Children(id ID) []Span {
 		}
 		return out
 	}
-	if end := s.End(id); end > id+1 {
+	if end := s.Entry(id).End(); end > id+1 {
 		return []Span{{id + 1, end}}
 	}
 	return nil
@@ -148,7 +114,7 @@ func (s *Snapshot) After(norm []byte) ID {
 		if err != nil || len(norm) <= len(parent) || !bytes.HasSuffix(norm, parent) || norm[len(norm)-len(parent)-1] != ',' {
 			continue
 		}
-		end := s.End(c)
+		end := s.Entry(c).End()
 		n := sort.Search(int(end-c-1), func(i int) bool {
 			var buf [256]byte
 			dn, _ := ldap.NormalizeDN(buf[:0], s.Entry(c+1+ID(i)).DNBytes())
@@ -159,9 +125,9 @@ func (s *Snapshot) After(norm []byte) ID {
 	return ID(len(s.records))
 }
 
-// Present returns the entries that have an attribute. all means that so many
-// have it that looking at every entry is no slower.
-func (s *Snapshot) Present(at *schema.AttributeType) (p Posting, all bool) {
+// Present returns the entries that have an attribute; or that there are so
+// many of them that looking at every entry is no slower.
+func (s *Snapshot) Present(at *schema.AttributeType) (p Posting, ok bool) {
 	having := make([]bool, len(s.forms))
 	found := false
 	for i, f := range s.forms {
@@ -170,16 +136,16 @@ func (s *Snapshot) Present(at *schema.AttributeType) (p Posting, all bool) {
 	}
 	p.exact = true
 	if !found {
-		return p, false
+		return p, true
 	}
 	limit := len(s.records) / 4
 	for i := range s.records {
 		if having[s.records[i].form] {
 			if len(p.ids) == limit {
-				return Posting{}, true
+				return Posting{}, false
 			}
 			p.ids = append(p.ids, ID(i))
 		}
 	}
-	return p, false
+	return p, true
 }

@@ -177,10 +177,10 @@ func TestTreeOrder(t *testing.T) {
 		if e.DN() != dn {
 			t.Errorf("entry %d is %s, want %s", i, e.DN(), dn)
 		}
-		if p, ok := s.Parent(ID(i)); p != parents[i] || ok != (i > 0) {
-			t.Errorf("parent of %s is %d %v, want %d", dn, p, ok, parents[i])
+		if p := e.Parent(); p != parents[i] {
+			t.Errorf("parent of %s is %d, want %d", dn, p, parents[i])
 		}
-		if end := s.End(ID(i)); end != ends[i] {
+		if end := e.End(); end != ends[i] {
 			t.Errorf("end of %s is %d, want %d", dn, end, ends[i])
 		}
 		norm, err := ldap.NormalizeDN(nil, []byte(dn))

@@ -35,6 +35,16 @@ func (r *Rule) Normalize(dst, value []byte) ([]byte, bool) {
 	return normalize[r.form](dst, value)
 }
 
+// AppliesTo reports whether values of an attribute can be compared by the
+// rule, so that an extensible match without an attribute looks at it.
+func (r *Rule) AppliesTo(at *AttributeType) bool {
+	if at.Equality == nil {
+		return false
+	}
+	a, b := r.form, at.Equality.form
+	return a == b || (a == formIgnore || a == formExact) && (b == formIgnore || b == formExact)
+}
+
 // Compare orders two normalised values.
 func (r *Rule) Compare(a, b []byte) int {
 	if r.form == formInteger {
