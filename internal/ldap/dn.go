@@ -338,3 +338,17 @@ func (p *dnParser) hexValue() ([]byte, error) {
 	}
 	return content, nil
 }
+
+// ParentDN returns the normalised name above a normalised one, and false for
+// the empty name, which has none.
+func ParentDN(norm []byte) ([]byte, bool) {
+	for i := 0; i < len(norm); i++ {
+		switch norm[i] {
+		case '\\':
+			i++
+		case ',':
+			return norm[i+1:], true
+		}
+	}
+	return nil, len(norm) > 0
+}

@@ -104,7 +104,8 @@ func (f *Filter) term(r *ber.Reader, limits FilterLimits, depth int) error {
 	switch op := FilterOp(tag); op {
 	case FilterAnd, FilterOr:
 		// RFC 4526: an empty and is true, an empty or is false.
-		for list := ber.NewReader(content); !list.Empty(); {
+		list := ber.NewReader(content) // in the for clause, each round would allocate one
+		for !list.Empty() {
 			if err := f.term(&list, limits, depth+1); err != nil {
 				return err
 			}
