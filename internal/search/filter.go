@@ -1,0 +1,142 @@
+package search
+
+import (
+	"ldapd/internal/directory"
+	"ldapd/internal/ldap"
+	"ldapd/internal/schema"
+)
+
+// node is a filter term made ready for one snapshot: its attribute looked up,
+// its value in the normal form of its rule. Nodes are laid out like those of
+// ldap.Filter.
+type node struct {
+	op        ldap.FilterOp
+	next      int
+	undefined bool // neither true nor false for any entry (RFC 4511 section 4.5.1.7)
+	at        *schema.AttributeType
+	rule      *schema.Rule // nil for presence
+	value     []byte
+	dn        bool           // extensible: the DN's attributes count, too
+	chain     []directory.ID // extensible, in-chain: the entries that match
+
+	// Of the planner: the candidates that an index names.
+	posting directory.Posting
+	indexed bool
+	child   int // of an and: the one whose candidates are taken
+}
+
+// query is one search being worked on. It is reused.
+type query struct {
+	snap    *directory.Snapshot
+	nodes   []node
+	arena   []byte // holds the values of nodes
+	base    []byte
+	scratch []byte
+	pieces  [][]byte
+	ids     []directory.ID
+	pick    selection
+}
+
+// compile makes the filter ready. It cannot fail: what makes no sense is
+// undefined.
+func (q *query) compile(snap *directory.Snapshot, f ldap.Filter) {
+	q.snap = snap
+	q.nodes, q.arena = q.nodes[:0], q.arena[:0]
+	parent := 0
+	for i := range f {
+		n := node{op: f[i].Op, next: f[i].Next}
+		switch n.op {
+		case ldap.FilterAnd, ldap.FilterOr, ldap.FilterNot:
+		case ldap.SubInitial, ldap.SubAny, ldap.SubFinal:
+			if sub := &q.nodes[parent]; !sub.undefined {
+				var ok bool
+				if n.value, ok = q.piece(sub.rule, &f[i]); !ok {
+					sub.undefined = true
+				}
+			}
+		default:
+			parent = i
+			q.leaf(&n, &f[i])
+		}
+		q.nodes = append(q.nodes, n)
+	}
+}
+
+// leaf resolves attribute, rule and value of a term.
+func (q *query) leaf(n *node, f *ldap.FilterNode) {
+	var known bool
+	if f.Attr != nil {
+		n.at, known = q.snap.Schema.Lookup(f.Attr)
+		if !known || n.at.Secret {
+			n.undefined = true
+			return
+		}
+	}
+	switch n.op {
+	case ldap.FilterPresent:
+		return
+	case ldap.FilterEqual, ldap.FilterApprox:
+		n.rule = n.at.Equality
+	case ldap.FilterGreaterOrEqual, ldap.FilterLessOrEqual:
+		n.rule = n.at.Ordering
+	case ldap.FilterSubstrings:
+		n.rule = n.at.Substr
+	case ldap.FilterExtensible:
+		n.dn = f.DN
+		if f.Rule == nil {
+			n.rule = n.at.Equality
+		} else if n.rule, known = schema.LookupRule(f.Rule); !known {
+			n.rule = nil
+		}
+	}
+	if n.rule == nil {
+		n.undefined = true
+		return
+	}
+	if n.op == ldap.FilterSubstrings {
+		return // its pieces follow
+	}
+	n.value, n.undefined = q.normalize(n.rule, f.Value)
+	if n.undefined || n.op != ldap.FilterExtensible {
+		return
+	}
+	switch n.rule.Use {
+	case schema.Substrings:
+		n.undefined = true // an assertion of pieces has no form here
+	case schema.Chain:
+		if n.at == nil {
+			n.undefined = true
+			return
+		}
+		var ok bool
+		n.chain, ok = q.snap.Chain(n.at, n.value)
+		n.undefined, n.indexed = !ok, ok
+	}
+}
+
+func (q *query) normalize(r *schema.Rule, value []byte) (norm []byte, undefined bool) {
+	start := len(q.arena)
+	out, ok := r.Normalize(q.arena, value)
+	if !ok {
+		return nil, true
+	}
+	q.arena = out
+	return out[start:len(out):len(out)], false
+}
+
+func (q *query) piece(r *schema.Rule, f *ldap.FilterNode) ([]byte, bool) {
+	pos := schema.Any
+	switch f.Op {
+	case ldap.SubInitial:
+		pos = schema.Initial
+	case ldap.SubFinal:
+		pos = schema.Final
+	}
+	start := len(q.arena)
+	out, ok := r.NormalizePiece(q.arena, f.Value, pos)
+	if !ok {
+		return nil, false
+	}
+	q.arena = out
+	return out[start:len(out):len(out)], true
+}

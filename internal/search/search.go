@@ -1,0 +1,272 @@
+// Package search answers searches and compares from a snapshot of the
+// directory: it picks candidates by the indexes, checks the filter, selects
+// attributes, sorts and pages. It keeps no state between requests.
+package search
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"ldapd/internal/directory"
+	"ldapd/internal/ldap"
+)
+
+// Writer takes entries as they are found. server.SearchWriter is one.
+type Writer interface {
+	MessageID() int32
+	Buf() []byte             // to append one whole SearchResultEntry to
+	Commit(buf []byte) error // takes it back
+	Err() error              // non-nil once the search is not wanted any more
+	Slow()                   // the search will take long
+}
+
+// Config is what an Engine needs.
+type Config struct {
+	// Snapshot returns the directory as it is now, nil if it was never loaded.
+	Snapshot func() *directory.Snapshot
+	// CookieKey authenticates paging cookies. Replicas share it.
+	CookieKey []byte
+	Entries   int           // most entries that one search or page returns, 0 for no limit
+	Time      time.Duration // most time that one search takes, 0 for no limit
+	// Extensions and Version are named by the root DSE.
+	Extensions []string
+	Version    string
+	Now        func() time.Time // nil: time.Now
+}
+
+// Engine answers searches. It is safe for concurrent use.
+type Engine struct {
+	cfg     Config
+	queries sync.Pool
+}
+
+// New returns an Engine.
+func New(cfg Config) *Engine {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Engine{cfg: cfg, queries: sync.Pool{New: func() any { return new(query) }}}
+}
+
+var (
+	// Nextcloud takes all but this code for the absence of what it looked for.
+	errUnbound = ldap.Errorf(ldap.ResultOperationsError, "bind first: this directory is not for anonymous searches")
+	errNotYet  = ldap.Errorf(ldap.ResultUnavailable, "the directory has not been loaded yet, try again later")
+	errSize    = ldap.Errorf(ldap.ResultSizeLimitExceeded, "")
+	errTime    = ldap.Errorf(ldap.ResultTimeLimitExceeded, "")
+	errTooMany = ldap.Errorf(ldap.ResultSizeLimitExceeded, "more entries than this server returns at once, use paged results")
+)
+
+// Search answers one search. v is nil for a connection that is not bound.
+// What it returns goes with the final response.
+func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (controls []byte, err error) {
+	opts, err := parseControls(req.Controls)
+	if err != nil {
+		return nil, err
+	}
+	full := e.cfg.Snapshot()
+	if full == nil {
+		return nil, errNotYet
+	}
+	q := e.queries.Get().(*query)
+	defer e.release(q)
+	base, err := ldap.NormalizeDN(q.base[:0], req.Base)
+	if err != nil {
+		return nil, err
+	}
+	q.base = base[:0]
+	switch string(base) {
+	case "":
+		return nil, q.single(full, e.rootDSE(full), req, w)
+	case directory.SubschemaDN:
+		return nil, q.single(full, full.Subschema(), req, w)
+	}
+	if v == nil {
+		return nil, errUnbound
+	}
+	snap, err := v.see(full)
+	if err != nil {
+		return nil, err
+	}
+	id, ok := snap.Find(base)
+	if !ok {
+		return nil, noSuchObject(snap, base)
+	}
+	run := run{e: e, q: q, snap: snap, req: req, w: w, base: id, opts: opts}
+	if opts.paged {
+		run.query = fingerprint(base, req)
+	}
+	return run.do()
+}
+
+// release keeps a query for the next search, without what it refers to.
+func (e *Engine) release(q *query) {
+	clear(q.nodes)
+	q.snap = nil
+	e.queries.Put(q)
+}
+
+// single answers a search whose base is an entry outside of the tree, which
+// anybody may read and which has nothing below.
+func (q *query) single(snap *directory.Snapshot, entry directory.Entry, req *ldap.SearchRequest, w Writer) error {
+	if req.Scope == ldap.ScopeOne {
+		return nil
+	}
+	q.compile(snap, req.Filter)
+	q.pick.set(snap.Schema, req)
+	if q.match(0, 0, entry) != yes {
+		return nil
+	}
+	return w.Commit(q.pick.append(w.Buf(), w.MessageID(), entry))
+}
+
+// noSuchObject names the nearest entry above that exists.
+func noSuchObject(snap *directory.Snapshot, base []byte) error {
+	err := &ldap.Error{Code: ldap.ResultNoSuchObject, Message: "no such entry"}
+	for {
+		var ok bool
+		if base, ok = ldap.ParentDN(base); !ok {
+			return err
+		}
+		if id, ok := snap.Find(base); ok {
+			err.MatchedDN = snap.Entry(id).DN()
+			return err
+		}
+	}
+}
+
+// run is one search of the tree under way.
+type run struct {
+	e     *Engine
+	q     *query
+	snap  *directory.Snapshot
+	req   *ldap.SearchRequest
+	w     Writer
+	base  directory.ID
+	opts  options
+	query [querySize]byte
+
+	deadline time.Time // zero: none
+	examined int
+}
+
+// slowSearch is how many candidates make a search worth a goroutine of its
+// own; checkEvery, after how many it looks at the clock.
+const (
+	slowSearch = 2048
+	checkEvery = 256
+)
+
+func (r *run) do() ([]byte, error) {
+	r.q.compile(r.snap, r.req.Filter)
+	r.q.pick.set(r.snap.Schema, r.req)
+	r.setDeadline()
+	if len(r.opts.sort) > 0 {
+		return r.sorted()
+	}
+	if r.opts.paged {
+		return r.paged(nil)
+	}
+	return nil, r.stream()
+}
+
+func (r *run) setDeadline() {
+	limit := time.Duration(r.req.TimeLimit) * time.Second
+	if max := r.e.cfg.Time; limit == 0 || max > 0 && max < limit {
+		limit = max
+	}
+	if limit > 0 {
+		r.deadline = r.e.cfg.Now().Add(limit)
+	}
+}
+
+// scope returns the IDs that the scope spans. Only for a one-level search
+// does the parent matter, too.
+func (r *run) scope() (lo, hi directory.ID) {
+	end := r.snap.Entry(r.base).End()
+	switch r.req.Scope {
+	case ldap.ScopeBase:
+		return r.base, r.base + 1
+	case ldap.ScopeOne:
+		return r.base + 1, end
+	}
+	return r.base, end
+}
+
+// matches calls yield for each entry of [lo, hi) that the scope and filter
+// select, ascending, until yield says stop.
+func (r *run) matches(lo, hi directory.ID, yield func(directory.ID, directory.Entry) bool) error {
+	if lo >= hi {
+		return nil
+	}
+	ids, all := []directory.ID(nil), true
+	if hi-lo > 1 {
+		ids, all = r.q.candidates(lo, hi)
+	}
+	n := len(ids)
+	if all {
+		n = int(hi - lo)
+	}
+	if n > slowSearch {
+		r.w.Slow()
+	}
+	for i := range n {
+		id := lo + directory.ID(i)
+		if !all {
+			id = ids[i]
+		}
+		if r.examined++; r.examined%checkEvery == 0 {
+			if err := r.check(); err != nil {
+				return err
+			}
+		}
+		entry := r.snap.Entry(id)
+		if r.req.Scope == ldap.ScopeOne && entry.Parent() != r.base {
+			continue
+		}
+		if r.q.match(0, id, entry) == yes && !yield(id, entry) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *run) check() error {
+	if !r.deadline.IsZero() && r.e.cfg.Now().After(r.deadline) {
+		return errTime
+	}
+	return r.w.Err()
+}
+
+func (r *run) send(entry directory.Entry) error {
+	return r.w.Commit(r.q.pick.append(r.w.Buf(), r.w.MessageID(), entry))
+}
+
+// stream answers a search without controls.
+func (r *run) stream() error {
+	limit, over := r.sizeLimit()
+	sent := 0
+	var err error
+	lo, hi := r.scope()
+	scanErr := r.matches(lo, hi, func(_ directory.ID, entry directory.Entry) bool {
+		if sent == limit && limit > 0 {
+			err = over
+			return false
+		}
+		sent++
+		err = r.send(entry)
+		return err == nil
+	})
+	return errors.Join(scanErr, err)
+}
+
+// sizeLimit returns how many entries may be sent, 0 for any number, and what
+// to answer when there are more.
+func (r *run) sizeLimit() (limit int, over error) {
+	limit, over = r.req.SizeLimit, errSize
+	if max := r.e.cfg.Entries; max > 0 && (limit == 0 || max < limit) {
+		limit, over = max, errTooMany
+	}
+	return limit, over
+}
