@@ -11,8 +11,9 @@ import (
 	"ldapd/internal/ldap"
 )
 
-// check returns what is wrong first, in the order of the reference.
-func (c *Config) check() error {
+// Check returns what is wrong first, in the order of the reference. Load has
+// called it.
+func (c *Config) Check() error {
 	l := &c.Limits
 	for _, err := range []error{
 		c.checkBaseDN(),

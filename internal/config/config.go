@@ -163,7 +163,7 @@ func Load(path string, env []string) (*Config, error) {
 	if path != "" {
 		c.locate(filepath.Dir(path))
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -187,7 +187,10 @@ func (c *Config) Errorf(key, format string, args ...any) error {
 		return fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
 	}
 	if c.Pos == (yamlfile.Pos{}) {
-		return fmt.Errorf("%s: %s", variable(key), fmt.Sprintf(format, args...))
+		if c.env != nil {
+			key = variable(key) // the place to set it
+		}
+		return fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...))
 	}
 	return c.Pos.Errorf(key, format, args...)
 }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"ldapd/internal/local"
+)
+
+// maxPassword bounds what is read, in bytes. It is more than a bind before
+// authentication can carry by default.
+const maxPassword = 64 << 10
+
+func hashCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "hash",
+		Short: "Hash a password for the users file",
+		Long: `Read a password and print its argon2id hash, for "password" in users.yaml. On a
+terminal the password is asked for twice and not shown; otherwise it is the
+first line of the standard input.`,
+		Example: `  ldapd hash
+  pwgen -s 24 1 | tee /dev/tty | ldapd hash`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			hash, err := local.HashPassword(password)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), hash)
+			return err
+		},
+	}
+}
+
+func readPassword(in io.Reader, prompt io.Writer) (string, error) {
+	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return askPassword(int(f.Fd()), prompt)
+	}
+	line, err := bufio.NewReader(io.LimitReader(in, maxPassword+1)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("reading the password: %w", err)
+	}
+	if len(line) > maxPassword {
+		return "", fmt.Errorf("the password is longer than %d bytes", maxPassword)
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// askPassword reads without echo, and twice, since nobody sees a slip.
+func askPassword(fd int, prompt io.Writer) (string, error) {
+	var read [2]string
+	for i, question := range [2]string{"Password: ", "Again: "} {
+		fmt.Fprint(prompt, question)
+		b, err := term.ReadPassword(fd)
+		fmt.Fprintln(prompt)
+		if err != nil {
+			return "", fmt.Errorf("reading the password: %w", err)
+		}
+		read[i] = string(b)
+	}
+	if read[0] != read[1] {
+		return "", errors.New("the two passwords differ")
+	}
+	return read[0], nil
+}

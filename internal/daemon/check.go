@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ldapd/internal/certs"
+	"ldapd/internal/config"
+	"ldapd/internal/local"
+)
+
+// expirySoon is when a certificate's end becomes worth a note.
+const expirySoon = 14 * 24 * time.Hour
+
+// Report is what Check found.
+type Report struct {
+	Notes    []string // what is as it should be, or worth knowing
+	Problems []error  // what would keep the server from doing its work
+}
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+func (r *Report) problem(err error) { r.Problems = append(r.Problems, err) }
+
+// Check tests what a configuration names: addresses, certificate, state
+// directory and users. It changes nothing, and a server may be running.
+func Check(cfg *config.Config) Report {
+	var r Report
+	r.addresses(cfg)
+	r.certificate(cfg)
+	r.state(cfg)
+	r.users(cfg)
+	return r
+}
+
+func (r *Report) addresses(cfg *config.Config) {
+	for _, l := range []struct{ key, addr string }{
+		{"listen.ldap", cfg.Listen.LDAP}, {"listen.ldaps", cfg.Listen.LDAPS}, {"listen.admin", cfg.Listen.Admin},
+	} {
+		if l.addr == "" {
+			r.note("%s: off", l.key)
+			continue
+		}
+		ln, err := net.Listen("tcp", l.addr)
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			r.note("%s: %s is in use, by a running ldapd?", l.key, l.addr)
+		case err != nil:
+			r.problem(cfg.Errorf(l.key, "%v", err))
+		default:
+			ln.Close()
+			r.note("%s: %s is free", l.key, l.addr)
+		}
+	}
+}
+
+func (r *Report) certificate(cfg *config.Config) {
+	if cfg.TLS.Cert == "" {
+		path := filepath.Join(cfg.StateDir, certs.SelfSigned)
+		if _, err := os.Stat(path); err != nil {
+			r.note("tls: a self-signed certificate will be made on first start")
+			return
+		}
+		r.pair(cfg, "tls", path, path)
+		return
+	}
+	r.pair(cfg, "tls.cert", cfg.TLS.Cert, cfg.TLS.Key)
+}
+
+func (r *Report) pair(cfg *config.Config, key, cert, private string) {
+	s, err := certs.Open(certs.Options{Cert: cert, Key: private})
+	if err != nil {
+		r.problem(cfg.Errorf(key, "%v", err))
+		return
+	}
+	until := s.Expires().UTC().Format(time.DateOnly)
+	switch left := time.Until(s.Expires()); {
+	case left < 0:
+		r.problem(cfg.Errorf(key, "%s expired on %s", cert, until))
+	case left < expirySoon:
+		r.note("%s: %s expires soon, on %s", key, cert, until)
+	default:
+		r.note("%s: %s is valid until %s, SHA-256 %s", key, cert, until, s.Fingerprint())
+	}
+}
+
+func (r *Report) state(cfg *config.Config) {
+	st, err := os.Stat(cfg.StateDir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		r.note("state_dir: %s will be made", cfg.StateDir)
+		return
+	case err == nil && !st.IsDir():
+		err = fmt.Errorf("%s is not a directory", cfg.StateDir)
+	case err == nil:
+		if err = unix.Access(cfg.StateDir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
+			err = fmt.Errorf("%s: %w for this user", cfg.StateDir, err)
+		}
+	}
+	if err != nil {
+		r.problem(cfg.Errorf("state_dir", "%v", err))
+		return
+	}
+	r.note("state_dir: %s is writable", cfg.StateDir)
+}
+
+func (r *Report) users(cfg *config.Config) {
+	f, err := local.Load(cfg.File.Path, local.UIDFrom(cfg.Directory.UID))
+	if err != nil {
+		r.problem(place(cfg, err))
+		return
+	}
+	snap, problems := tree(cfg).Build(f.Users(), f.Groups())
+	for _, p := range problems {
+		r.problem(fmt.Errorf("%s: %s", cfg.File.Path, p))
+	}
+	r.note("file.path: %s has %d users and %d groups, which make %d entries below %s",
+		cfg.File.Path, len(f.Users()), len(f.Groups()), snap.Len(), cfg.BaseDN)
+}

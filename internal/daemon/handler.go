@@ -1,0 +1,66 @@
+package daemon
+
+import (
+	"context"
+
+	"ldapd/internal/bind"
+	"ldapd/internal/ldap"
+	"ldapd/internal/search"
+	"ldapd/internal/server"
+)
+
+// handler answers the operations of the server by the pipeline and the
+// engine.
+type handler struct {
+	binds   *bind.Pipeline
+	engine  *search.Engine
+	metrics *metrics
+}
+
+var _ server.Handler = (*handler)(nil)
+
+// session is who a connection is bound as, with what it may see.
+type session struct {
+	*bind.Identity
+	viewer *search.Viewer
+}
+
+// Bind implements server.Handler.
+func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindRequest) (server.Identity, error) {
+	id, err := h.binds.Bind(ctx, bind.Request{DN: string(req.Name), Password: req.Password, Addr: c.RemoteAddr().Addr()})
+	outcome, reason := bind.Classify(err)
+	if err != nil {
+		h.metrics.bind(outcome, reason, "", "")
+		return nil, &explained{err, reason}
+	}
+	h.metrics.bind(outcome, "", id.Source, id.Factor)
+	return &session{id, search.NewViewer(id.UUID, id.Search)}, nil
+}
+
+// Search implements server.Handler.
+func (h *handler) Search(c *server.Conn, req *ldap.SearchRequest, w *server.SearchWriter) ([]byte, error) {
+	return h.engine.Search(viewer(c), req, w)
+}
+
+// Compare implements server.Handler.
+func (h *handler) Compare(c *server.Conn, req *ldap.CompareRequest) (bool, error) {
+	return h.engine.Compare(viewer(c), req)
+}
+
+// viewer returns who looks, nil for a connection that is not bound.
+func viewer(c *server.Conn) *search.Viewer {
+	if s, ok := c.Identity().(*session); ok {
+		return s.viewer
+	}
+	return nil
+}
+
+// explained is an error of a bind with the word for why, for the log.
+type explained struct {
+	err    error
+	reason bind.Reason
+}
+
+func (e *explained) Error() string  { return e.err.Error() }
+func (e *explained) Unwrap() error  { return e.err }
+func (e *explained) Reason() string { return string(e.reason) }

@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"ldapd/internal/bind"
+)
+
+// metrics are those of binds and the directory; the server has its own.
+type metrics struct {
+	registry *prometheus.Registry
+	binds    *prometheus.CounterVec
+	users    prometheus.Gauge
+	groups   prometheus.Gauge
+	entries  prometheus.Gauge
+	loaded   prometheus.Gauge
+	loads    *prometheus.CounterVec
+}
+
+func newMetrics(version string) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		binds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ldapd_binds_total",
+			Help: "Binds with a name and a password, by outcome (granted, denied, limited, refused, unknown), the reason if it was not granted, the source it was granted from and the second factor."},
+			[]string{"outcome", "reason", "source", "factor"}),
+		users: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ldapd_directory_users", Help: "Users in the directory."}),
+		groups: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ldapd_directory_groups", Help: "Groups in the directory."}),
+		entries: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ldapd_directory_entries", Help: "Entries served."}),
+		loaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ldapd_directory_loaded_timestamp_seconds", Help: "When the directory being served was loaded."}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ldapd_directory_loads_total", Help: "Attempts to load the directory, by result: ok, refused."}, []string{"result"}),
+	}
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "ldapd_build_info", Help: "1, with the version."}, []string{"version"})
+	info.WithLabelValues(version).Set(1)
+	for _, result := range []string{"ok", "refused"} {
+		m.loads.WithLabelValues(result)
+	}
+	m.registry.MustRegister(m.binds, m.users, m.groups, m.entries, m.loaded, m.loads, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) bind(o bind.Outcome, r bind.Reason, s bind.Source, f bind.Factor) {
+	m.binds.WithLabelValues(string(o), string(r), string(s), string(f)).Inc()
+}
+
+// hashes counts the slow hashes by what returns their number.
+func (m *metrics) hashes(count func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "ldapd_password_hashes_total", Help: "Slow password hashes computed."},
+		func() float64 { return float64(count()) }))
+}
+
+// certificate reports when the certificate in use expires.
+func (m *metrics) certificate(expires func() time.Time) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ldapd_certificate_expires_timestamp_seconds", Help: "When the certificate in use expires."},
+		func() float64 { return float64(expires().Unix()) }))
+}
