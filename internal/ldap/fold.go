@@ -18,7 +18,9 @@ func Fold(dst, s []byte) []byte {
 			if !utf8.Valid(s) {
 				return append(dst, s...)
 			}
-			s = norm.NFKC.Bytes(cases.Fold().Bytes(norm.NFKC.Bytes(mapRunes(s))))
+			s = cases.Fold().Bytes(norm.NFKC.Bytes(mapRunes(s)))
+			// Again for the joiners that norm puts into long runs of accents.
+			s = norm.NFKC.Bytes(mapRunes(s))
 			break
 		}
 	}
@@ -56,8 +58,7 @@ func mapRunes(s []byte) []byte {
 		case ignorable(r):
 		case r == 0x85 || unicode.Is(unicode.Z, r):
 			out = append(out, ' ')
-		// cases.Fold swaps the cases of Cherokee instead of joining them, so
-		// it must be given one case only.
+		// cases.Fold swaps the cases of Cherokee instead of joining them.
 		case r >= 0x13a0 && r <= 0x13ef:
 			out = utf8.AppendRune(out, r-0x13a0+0xab70)
 		case r >= 0x13f0 && r <= 0x13f5:

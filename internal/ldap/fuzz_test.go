@@ -263,7 +263,8 @@ func checkValue(t *testing.T, value []byte) {
 func FuzzFold(f *testing.F) {
 	for _, s := range []string{
 		"", " ", "  Alice   Liddell ", "Straße", "ﬁ", "e\x01\u0301", "\xc3\x01\xad", "a\u0345\u0301", "Ꭰꭰ", "\u00a8 \u0301", "\u2028", "\ufdfa",
-		"a" + string(bytes.Repeat([]byte("\u0301"), 40)), "ΐ\u0345", "\u1112\x01\u1161",
+		"a" + string(bytes.Repeat([]byte("\u0301"), 40)), "a\u0345" + string(bytes.Repeat([]byte("\u0301"), 40)),
+		"a" + string(bytes.Repeat([]byte("\u035d\u0345\u0316\u0338"), 16)), "ΐ\u0345", "\u1112\x01\u1161",
 	} {
 		f.Add([]byte(s))
 	}
