@@ -1,0 +1,79 @@
+package bind
+
+import (
+	"context"
+	"net/netip"
+
+	"ldapd/internal/directory"
+)
+
+// Authenticator proves a credential.
+type Authenticator interface {
+	// Authenticate returns a *Denied if the credential is wrong, and any
+	// other error if that could not be told. It takes the same time
+	// whatever it is denied for, also for a user who is not known.
+	Authenticate(ctx context.Context, a Attempt) (Granted, error)
+}
+
+// Recaller is an Authenticator that remembers what it granted. Recall answers
+// at once, from memory, and only what needs no code; it denies nothing.
+type Recaller interface {
+	Recall(a Attempt) (Granted, bool)
+}
+
+// Attempt is one reading of a credential.
+type Attempt struct {
+	Name    string            // the login name as the client wrote it, without a code
+	Account directory.Account // zero if not Known
+	Known   bool
+
+	Password Secret
+	Code     Secret // empty: none
+	CodeIn   CodeIn
+
+	Addr netip.Addr
+}
+
+// CodeIn says where the code stood.
+type CodeIn uint8
+
+const (
+	NoCode     CodeIn = iota
+	InPassword        // behind the password: this may be a reading of what is no code at all
+	InUsername        // behind the login name
+)
+
+// Granted is what the authenticator says of a right credential.
+type Granted struct {
+	Search bool // may read the whole directory
+	Source Source
+	Factor Factor
+}
+
+// Source says what a bind was granted from, in log and metric.
+type Source string
+
+const (
+	SourceHash   Source = "hash"   // the password hash was computed
+	SourceMemory Source = "memory" // the password is the one that was right before
+)
+
+// Factor is the second factor that was proved, in log and metric.
+type Factor string
+
+const (
+	FactorNone Factor = "none"
+	FactorTOTP Factor = "totp"
+)
+
+// Secret is a credential; it prints as ***.
+type Secret string
+
+// String keeps the secret out of logs.
+func (Secret) String() string { return "***" }
+
+// GoString keeps the secret out of logs.
+func (Secret) GoString() string { return "***" }
+
+// MarshalText keeps the secret out of JSON.
+func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }

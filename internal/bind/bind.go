@@ -1,0 +1,221 @@
+// Package bind decides who a connection is. A bind has three outcomes: it is
+// granted, it is denied, or it cannot be told. They are kept apart because
+// clients act on them: Nextcloud ends all sessions of a user whose bind was
+// denied, and waits when it could not be told.
+package bind
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"ldapd/internal/directory"
+	"ldapd/internal/ldap"
+	"ldapd/internal/mfa"
+)
+
+// Directory finds the user that a bind DN means.
+type Directory interface {
+	// LoginName returns the name that the DN asks for; not ok if it is no
+	// DN of a user.
+	LoginName(dn ldap.DN) (name string, ok bool)
+	AccountByName(name string) (directory.Account, bool)
+}
+
+// Request is a simple bind with a name and a password.
+type Request struct {
+	DN       string
+	Password []byte
+	Addr     netip.Addr // of the client; the zero value counts as one address
+}
+
+// Identity is who a connection is bound as.
+type Identity struct {
+	UUID     string
+	Username string
+	Entry    string // DN of the user's entry
+	Search   bool   // may read the whole directory
+
+	Source Source // how the bind was granted, for the log
+	Factor Factor
+}
+
+// DN returns the DN of the user's entry.
+func (i *Identity) DN() string { return i.Entry }
+
+// Options make a Pipeline.
+type Options struct {
+	// Directory returns the directory of the moment, nil as long as none
+	// was loaded.
+	Directory     func() Directory
+	Authenticator Authenticator
+
+	// Where a one-time code may stand, and what separates it from what it
+	// stands behind.
+	CodeInPassword bool
+	CodeInUsername bool
+	Separator      string
+
+	Limits Limits
+	Now    func() time.Time // nil: time.Now
+}
+
+// Pipeline answers binds, each in the steps of Bind.
+type Pipeline struct {
+	Options
+	recaller Recaller // nil: the authenticator remembers nothing
+	limiter  *limiter
+}
+
+// New returns a pipeline.
+func New(o Options) *Pipeline {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	recaller, _ := o.Authenticator.(Recaller)
+	return &Pipeline{Options: o, recaller: recaller, limiter: newLimiter(o.Limits, o.Now)}
+}
+
+// Bind answers a request. The error is a *Denied (49), a *Limited (51), or an
+// ldap.Error: 34 for what is no DN, 52 for all that could not be told.
+func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
+	who, err := p.resolve(req.DN)
+	if err != nil {
+		return nil, err
+	}
+	attempts, err := p.takeApart(who, req)
+	if err != nil {
+		return nil, err
+	}
+	if g, ok := p.recall(attempts); ok {
+		return who.identity(g), nil // not even counted: nothing to guess here
+	}
+	count := p.limiter.count(who, req)
+	if err := p.limiter.admit(count); err != nil {
+		return nil, err
+	}
+	g, err := p.authenticate(ctx, attempts)
+	if err := p.record(count, err); err != nil {
+		return nil, err
+	}
+	return who.identity(g), nil
+}
+
+// subject is who a bind DN asks for.
+type subject struct {
+	name    string // as the client wrote it, without a code
+	code    Secret // on the login name
+	account directory.Account
+	known   bool
+}
+
+func (s subject) identity(g Granted) *Identity {
+	a := s.account
+	return &Identity{UUID: a.UUID, Username: a.Username, Entry: a.DN, Search: g.Search, Source: g.Source, Factor: g.Factor}
+}
+
+// resolve finds the user. One that does not exist goes all the way, as it must
+// not be told from one whose password is wrong.
+func (p *Pipeline) resolve(text string) (subject, error) {
+	dn, err := ldap.ParseDN(text)
+	if err != nil {
+		return subject{}, &ldap.Error{Code: ldap.ResultInvalidDNSyntax, Message: "invalid DN", Err: err}
+	}
+	dir := p.Directory()
+	if dir == nil {
+		return subject{}, couldNotTell(errNotLoaded)
+	}
+	name, ok := dir.LoginName(dn)
+	if !ok {
+		return subject{name: text}, nil
+	}
+	who := subject{name: name}
+	if who.account, who.known = dir.AccountByName(name); who.known || !p.CodeInUsername {
+		return who, nil
+	}
+	if head, code, ok := mfa.Split(name, p.Separator); ok {
+		who.name, who.code = head, Secret(code)
+		who.account, who.known = dir.AccountByName(head)
+	}
+	return who, nil
+}
+
+// takeApart returns the ways to read the credential, in the order to try them.
+// Their number depends on nothing but the shape of the password, so the time
+// that they take tells nothing about the user.
+func (p *Pipeline) takeApart(who subject, req Request) ([]Attempt, error) {
+	if len(req.Password) == 0 {
+		// RFC 4513, section 5.1.2.
+		return nil, ldap.Errorf(ldap.ResultUnwillingToPerform, "unauthenticated bind: the password is empty")
+	}
+	whole := Attempt{Name: who.name, Account: who.account, Known: who.known, Addr: req.Addr, Password: Secret(req.Password)}
+	if who.code != "" {
+		whole.Code, whole.CodeIn = who.code, InUsername
+	}
+	if p.CodeInPassword {
+		if head, code, ok := mfa.Split(whole.Password, p.Separator); ok {
+			split := whole
+			split.Password, split.Code, split.CodeIn = head, code, InPassword
+			return []Attempt{split, whole}, nil
+		}
+	}
+	return []Attempt{whole}, nil
+}
+
+// recall looks for a reading that needs no authentication.
+func (p *Pipeline) recall(attempts []Attempt) (Granted, bool) {
+	if p.recaller == nil || !attempts[0].Known {
+		return Granted{}, false
+	}
+	for _, a := range attempts {
+		if g, ok := p.recaller.Recall(a); ok {
+			return g, true
+		}
+	}
+	return Granted{}, false
+}
+
+// authenticate tries the readings. If all are denied, it tells of the one that
+// came closest.
+func (p *Pipeline) authenticate(ctx context.Context, attempts []Attempt) (Granted, error) {
+	var denied *Denied
+	for _, a := range attempts {
+		g, err := p.Authenticator.Authenticate(ctx, a)
+		if err == nil {
+			return g, nil
+		}
+		var d *Denied
+		if !errors.As(err, &d) {
+			return Granted{}, couldNotTell(err)
+		}
+		if denied == nil || d.Reason.passwordRight() && !denied.Reason.passwordRight() {
+			denied = d
+		}
+	}
+	return Granted{}, denied
+}
+
+// record counts a denied bind, and returns what the client is told. What could
+// not be told counts nowhere. A bind that was under way when others reached
+// the limit is held to it too, or parallel guesses would be free.
+func (p *Pipeline) record(c count, err error) error {
+	var denied *Denied
+	if err != nil && !errors.As(err, &denied) {
+		return err
+	}
+	if limited := p.limiter.settle(c, denied); limited != nil {
+		return limited
+	}
+	return err
+}
+
+// key names the subject where failures are counted: the user, whichever name
+// was used, or the name that nobody has.
+func (s subject) key() string {
+	if s.known {
+		return "user " + s.account.UUID
+	}
+	return "name " + strings.ToLower(s.name)
+}

@@ -1,0 +1,191 @@
+package bind
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Limits bound the denied binds. Within a limit the credential is tried,
+// beyond it the answer is 51 (busy), which Nextcloud survives, until the
+// minute that began with the first of them is over.
+//
+// The same credential again counts once: Nextcloud sends every wrong password
+// twice, as it is and URL-decoded, and a stale app token four times.
+type Limits struct {
+	FailuresPerUser    int // of one user from one address, a minute; 0: unlimited
+	FailuresPerAddress int // of all users from one address, a minute; 0: unlimited
+}
+
+// Wrong codes with a right password are guesses at the second factor, so they
+// count for the user, wherever they come from. At three good codes in a
+// million, guessing without a pause succeeds about once a year.
+const (
+	wrongCodes      = 10
+	wrongCodeWindow = 15 * time.Minute
+	failureWindow   = time.Minute
+)
+
+// maxTallies bounds the memory of each table: about 10 MiB.
+const maxTallies = 1 << 16
+
+// limiter counts. It holds keyed digests in place of names and secrets.
+type limiter struct {
+	Limits
+	now func() time.Time
+	key [32]byte // of this process
+
+	mu        sync.Mutex
+	users     table // user and address
+	addresses table
+	codes     table // user
+}
+
+func newLimiter(l Limits, now func() time.Time) *limiter {
+	r := &limiter{
+		Limits: l, now: now,
+		users:     table{window: failureWindow, max: maxTallies},
+		addresses: table{window: failureWindow, max: maxTallies},
+		codes:     table{window: wrongCodeWindow, max: maxTallies},
+	}
+	rand.Read(r.key[:]) // never fails
+	return r
+}
+
+type digest [16]byte
+
+// count says where a bind counts.
+type count struct {
+	user, address, code digest
+	secret              digest
+}
+
+func (l *limiter) count(who subject, req Request) count {
+	user, addr := who.key(), addressKey(req.Addr)
+	return count{
+		user:    l.digest("user", user, addr),
+		address: l.digest("address", addr),
+		code:    l.digest("code", user),
+		secret:  l.digest("secret", user, string(who.code), string(req.Password)),
+	}
+}
+
+// addressKey returns the address, or for IPv6 the network that one customer
+// has for himself.
+func addressKey(a netip.Addr) string {
+	a = a.Unmap()
+	if a.Is6() {
+		if p, err := a.WithZone("").Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
+
+func (l *limiter) digest(parts ...string) (d digest) {
+	mac := hmac.New(sha256.New, l.key[:])
+	var size [8]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(size[:], uint64(len(p)))
+		mac.Write(size[:])
+		mac.Write([]byte(p))
+	}
+	var sum [sha256.Size]byte
+	copy(d[:], mac.Sum(sum[:0]))
+	return d
+}
+
+// admit refuses a bind that is beyond a limit.
+func (l *limiter) admit(c count) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.over(c); e != nil {
+		return e
+	}
+	return nil
+}
+
+// settle counts a bind that was tried; denied is nil if it was granted. It
+// returns the refusal if the limit was reached by others in the meantime.
+func (l *limiter) settle(c count, denied *Denied) *Limited {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.over(c); e != nil || denied == nil {
+		return e
+	}
+	now := l.now()
+	// Other users of the same address come in between two of the same
+	// credential, so the address counts what the user counts.
+	if l.users.add(c.user, c.secret, now) {
+		l.addresses.add(c.address, digest{}, now)
+	}
+	if denied.Reason == WrongCode {
+		l.codes.add(c.code, c.secret, now)
+	}
+	return nil
+}
+
+func (l *limiter) over(c count) *Limited {
+	now := l.now()
+	switch {
+	case l.FailuresPerUser > 0 && l.users.n(c.user, now) >= l.FailuresPerUser:
+		return &Limited{LimitUser}
+	case l.FailuresPerAddress > 0 && l.addresses.n(c.address, now) >= l.FailuresPerAddress:
+		return &Limited{LimitAddress}
+	case l.codes.n(c.code, now) >= wrongCodes:
+		return &Limited{LimitCode}
+	}
+	return nil
+}
+
+// table holds tallies, at most max of them: when the young ones are half of
+// that, the old ones go, and the young ones are old.
+type table struct {
+	window     time.Duration
+	max        int
+	young, old map[digest]tally
+}
+
+type tally struct {
+	since  time.Time // the first failure
+	n      int
+	secret digest // the last one; zero: all are different
+}
+
+func (t *table) find(key digest, now time.Time) (tally, bool) {
+	c, ok := t.young[key]
+	if !ok {
+		c, ok = t.old[key]
+	}
+	// A clock that was set back must not stretch the window.
+	if age := now.Sub(c.since); age < 0 || age >= t.window {
+		return tally{}, false
+	}
+	return c, ok
+}
+
+func (t *table) n(key digest, now time.Time) int {
+	c, _ := t.find(key, now)
+	return c.n
+}
+
+// add counts the secret, unless it is the one that was counted last.
+func (t *table) add(key, secret digest, now time.Time) bool {
+	c, ok := t.find(key, now)
+	if !ok {
+		c = tally{since: now}
+	} else if secret != (digest{}) && c.secret == secret {
+		return false
+	}
+	c.n++
+	c.secret = secret
+	if t.young == nil || len(t.young) >= t.max/2 {
+		t.young, t.old = map[digest]tally{}, t.young
+	}
+	t.young[key] = c
+	return true
+}

@@ -1,0 +1,337 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ldapd/internal/bind"
+	"ldapd/internal/cache"
+	"ldapd/internal/directory"
+	"ldapd/internal/mfa"
+)
+
+const (
+	totpSecret = "JBSWY3DPEHPK3PXP"
+	authFile   = `
+users:
+  - {username: alice, password: "` + cheap + `", search: true}
+  - {username: bob, password: "` + cheap + `", totp: {secret: ` + totpSecret + `}}
+  - {username: carol, password: "` + cheap + `", active: false}
+  - {username: dave}
+`
+)
+
+func fixed() time.Time { return time.Unix(1_700_000_010, 0) }
+
+// code returns the code of bob, some periods from now.
+func code(t testing.TB, periods int) bind.Secret {
+	t.Helper()
+	factor, err := mfa.NewTOTP(totpSecret, mfa.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := factor.Code(fixed().Add(time.Duration(periods) * 30 * time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bind.Secret(c)
+}
+
+func attempt(f *File, name string, password, code bind.Secret, in bind.CodeIn) bind.Attempt {
+	a := bind.Attempt{Name: name, Password: password, Code: code, CodeIn: in}
+	for _, u := range f.Users() {
+		if u.Username == name {
+			a.Known = true
+			a.Account = directory.Account{UUID: u.UUID, Username: u.Username, Active: u.Active}
+		}
+	}
+	return a
+}
+
+func reasonOf(err error) string {
+	if d := (*bind.Denied)(nil); errors.As(err, &d) {
+		return string(d.Reason)
+	}
+	return fmt.Sprint(err)
+}
+
+// TestOneHashPerDenial counts the slow hashes: as it is one for every denial,
+// the time of one tells nothing.
+func TestOneHashPerDenial(t *testing.T) {
+	f := parse(t, authFile)
+	wrong := bind.Secret("000000")
+	tests := []struct {
+		name           string
+		user           string
+		password, code bind.Secret
+		in             bind.CodeIn
+		want           string // reason, or empty for granted
+	}{
+		{"right", "alice", "secret", "", bind.NoCode, ""},
+		{"right with a code on the name", "alice", "secret", wrong, bind.InUsername, ""},
+		{"wrong password", "alice", "wrong", "", bind.NoCode, "wrong_password"},
+		{"wrong password with a code", "alice", "wrong", wrong, bind.InPassword, "wrong_password"},
+		{"code for a user without", "alice", "secret", wrong, bind.InPassword, "code_unexpected"},
+		{"right code", "bob", "secret", code(t, 0), bind.InPassword, ""},
+		{"right code on the name", "bob", "secret", code(t, 0), bind.InUsername, ""},
+		{"code of the period before", "bob", "secret", code(t, -1), bind.InPassword, ""},
+		{"code of the period after", "bob", "secret", code(t, 1), bind.InPassword, ""},
+		{"old code", "bob", "secret", code(t, -2), bind.InPassword, "wrong_code"},
+		{"no code", "bob", "secret", "", bind.NoCode, "code_missing"},
+		{"wrong code", "bob", "secret", wrong, bind.InPassword, "wrong_code"},
+		{"wrong code on the name", "bob", "secret", wrong, bind.InUsername, "wrong_code"},
+		{"static token", "bob", "secret", "abcdefgh", bind.InPassword, "wrong_code"},
+		{"right code, wrong password", "bob", "wrong", code(t, 0), bind.InPassword, "wrong_password"},
+		{"inactive", "carol", "secret", "", bind.NoCode, "inactive"},
+		{"inactive, wrong password", "carol", "wrong", "", bind.NoCode, "inactive"},
+		{"no password", "dave", "secret", "", bind.NoCode, "no_password"},
+		{"unknown", "zoe", "secret", "", bind.NoCode, "unknown_user"},
+		{"unknown, wrong password", "zoe", "wrong", "", bind.NoCode, "unknown_user"},
+		{"unknown, code", "zoe", "secret", wrong, bind.InUsername, "unknown_user"},
+	}
+	for _, warm := range []bool{false, true} {
+		for _, tt := range tests {
+			t.Run(fmt.Sprintf("%s, warm %v", tt.name, warm), func(t *testing.T) {
+				a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+				if warm {
+					for _, name := range []string{"alice", "bob", "carol", "dave", "zoe"} {
+						a.Authenticate(t.Context(), attempt(f, name, "secret", "", bind.NoCode))
+					}
+				}
+				before := a.Hashes()
+				g, err := a.Authenticate(t.Context(), attempt(f, tt.user, tt.password, tt.code, tt.in))
+				hashes := a.Hashes() - before
+				if tt.want != "" {
+					if reasonOf(err) != tt.want {
+						t.Errorf("%v, want %s", err, tt.want)
+					}
+					if hashes != 1 {
+						t.Errorf("%d slow hashes, want 1", hashes)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := bind.Granted{Search: tt.user == "alice", Source: bind.SourceHash, Factor: bind.FactorNone}
+				if tt.user == "bob" {
+					want.Factor = bind.FactorTOTP
+				}
+				if warm {
+					want.Source = bind.SourceMemory
+				}
+				if g != want {
+					t.Errorf("granted %+v, want %+v", g, want)
+				}
+				if hashes != 1 && !warm || hashes != 0 && warm {
+					t.Errorf("%d slow hashes, warm %v", hashes, warm)
+				}
+			})
+		}
+	}
+}
+
+func TestEmptyDirectoryHashes(t *testing.T) {
+	a := NewAuthenticator(&File{}, cache.NewMemory(fixed), fixed)
+	_, err := a.Authenticate(t.Context(), bind.Attempt{Name: "zoe", Password: "x"})
+	if reasonOf(err) != "unknown_user" || a.Hashes() != 1 {
+		t.Errorf("%v after %d hashes", err, a.Hashes())
+	}
+}
+
+// TestBorrowedHash sees that an unknown name takes the time of some user, and
+// keeps to it, whatever its case.
+func TestBorrowedHash(t *testing.T) {
+	f := parse(t, authFile)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	c := a.content.Load()
+	used := map[*Hash]bool{}
+	for i := range 200 {
+		name := fmt.Sprintf("nobody%d", i)
+		h := a.hashFor(c, nil, name)
+		if h == a.decoy || h != a.hashFor(c, nil, strings.ToUpper(name)) {
+			t.Fatalf("%s borrows %p", name, h)
+		}
+		used[h] = true
+	}
+	if len(used) != 3 {
+		t.Errorf("%d hashes are borrowed, want those of all 3 users", len(used))
+	}
+}
+
+func TestReplay(t *testing.T) {
+	f := parse(t, authFile)
+	store := cache.NewMemory(fixed)
+	a := NewAuthenticator(f, store, fixed)
+	now := code(t, 0)
+	// A code behind a wrong password is not used up.
+	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "wrong", now, bind.InPassword)); reasonOf(err) != "wrong_password" {
+		t.Fatal(err)
+	}
+	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", now, bind.InPassword)); err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range []bind.CodeIn{bind.InPassword, bind.InUsername} {
+		if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", now, in)); reasonOf(err) != "code_used" {
+			t.Errorf("replay: %v", err)
+		}
+	}
+	// Another process with the same store knows too.
+	b := NewAuthenticator(f, store, fixed)
+	if _, err := b.Authenticate(t.Context(), attempt(f, "bob", "secret", now, bind.InPassword)); reasonOf(err) != "code_used" {
+		t.Errorf("replay after a restart: %v", err)
+	}
+	if _, err := b.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 1), bind.InPassword)); err != nil {
+		t.Errorf("the next code: %v", err)
+	}
+}
+
+type brokenCodes struct{}
+
+var errBroken = errors.New("disk full")
+
+func (brokenCodes) Claim(context.Context, string, int64, time.Time) (bool, error) {
+	return false, errBroken
+}
+
+func TestStoreTroubleIsNotDenied(t *testing.T) {
+	f := parse(t, authFile)
+	a := NewAuthenticator(f, brokenCodes{}, fixed)
+	_, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 0), bind.InPassword))
+	if d := (*bind.Denied)(nil); !errors.Is(err, errBroken) || errors.As(err, &d) {
+		t.Errorf("error %v, want %v", err, errBroken)
+	}
+}
+
+func TestWaitForTurn(t *testing.T) {
+	f := parse(t, authFile)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 0), bind.InPassword)); err != nil {
+		t.Fatal(err)
+	}
+	for range cap(a.turns) {
+		a.turns <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, at := range []bind.Attempt{
+		attempt(f, "alice", "secret", "", bind.NoCode),
+		attempt(f, "alice", "wrong", "", bind.NoCode),
+		attempt(f, "zoe", "wrong", "", bind.NoCode),
+		attempt(f, "bob", "secret", "000000", bind.InPassword), // a denial from memory
+	} {
+		_, err := a.Authenticate(ctx, at)
+		if d := (*bind.Denied)(nil); !errors.Is(err, context.Canceled) || errors.As(err, &d) {
+			t.Errorf("%s: error %v, want %v", at.Name, err, context.Canceled)
+		}
+	}
+	// What needs no hash does not wait.
+	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 1), bind.InPassword)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRecall(t *testing.T) {
+	f := parse(t, authFile)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	right := attempt(f, "alice", "secret", "", bind.NoCode)
+	if _, ok := a.Recall(right); ok {
+		t.Fatal("recalled before it was proved")
+	}
+	for _, name := range []string{"alice", "bob", "carol", "dave", "zoe"} {
+		a.Authenticate(t.Context(), attempt(f, name, "secret", "", bind.NoCode))
+	}
+	before := a.Hashes()
+	g, ok := a.Recall(right)
+	if want := (bind.Granted{Search: true, Source: bind.SourceMemory, Factor: bind.FactorNone}); !ok || g != want {
+		t.Errorf("recalled %+v, %v; want %+v", g, ok, want)
+	}
+	for _, at := range []bind.Attempt{
+		attempt(f, "alice", "wrong", "", bind.NoCode),
+		attempt(f, "alice", "", "", bind.NoCode),
+		attempt(f, "alice", "secret", "123456", bind.InPassword),
+		attempt(f, "bob", "secret", "", bind.NoCode),
+		attempt(f, "bob", "secret", code(t, 0), bind.InPassword),
+		attempt(f, "carol", "secret", "", bind.NoCode),
+		attempt(f, "dave", "secret", "", bind.NoCode),
+		attempt(f, "zoe", "secret", "", bind.NoCode),
+	} {
+		if g, ok := a.Recall(at); ok {
+			t.Errorf("%s with %d characters recalled: %+v", at.Name, len(at.Password), g)
+		}
+	}
+	if a.Hashes() != before {
+		t.Error("a recall computed a hash")
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	f := parse(t, authFile)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	alice := attempt(f, "alice", "secret", "", bind.NoCode)
+	if _, err := a.Authenticate(t.Context(), alice); err != nil {
+		t.Fatal(err)
+	}
+	a.Update(parse(t, authFile+"  - {username: eve}\n"))
+	if _, ok := a.Recall(alice); !ok {
+		t.Error("forgotten though the hash is the same")
+	}
+	a.Update(parse(t, strings.Replace(authFile, cheap, strings.Replace(cheap, "salt", "pepper", 1), 1)))
+	if _, ok := a.Recall(alice); ok {
+		t.Error("recalled though the hash is another")
+	}
+	if _, err := a.Authenticate(t.Context(), alice); reasonOf(err) != "wrong_password" {
+		t.Errorf("old password: %v", err)
+	}
+	a.Update(parse(t, strings.Replace(authFile, "search: true", "active: false", 1)))
+	if _, err := a.Authenticate(t.Context(), alice); reasonOf(err) != "inactive" {
+		t.Errorf("disabled: %v", err)
+	}
+	a.Update(parse(t, "users: [{username: bob}]"))
+	if _, err := a.Authenticate(t.Context(), alice); reasonOf(err) != "unknown_user" {
+		t.Errorf("removed: %v", err)
+	}
+}
+
+// TestUpdateWhileBinding is for the race detector.
+func TestUpdateWhileBinding(t *testing.T) {
+	f := parse(t, authFile)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				if _, err := a.Authenticate(t.Context(), attempt(f, "alice", "secret", "", bind.NoCode)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 100 {
+		a.Update(f)
+	}
+	wg.Wait()
+}
+
+func BenchmarkWarmRecall(b *testing.B) {
+	f, err := Parse("users.yaml", []byte(authFile), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	at := attempt(f, "alice", "secret", "", bind.NoCode)
+	if _, err := a.Authenticate(b.Context(), at); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := a.Recall(at); !ok {
+			b.Fatal("not recalled")
+		}
+	}
+}
