@@ -14,7 +14,9 @@ type grams struct {
 	shift  uint
 	start  []uint32 // where the IDs of a bucket begin
 	ids    []ID
-	bucket []uint32 // those of the entry at hand, with repetitions
+	bucket []uint32 // those of the entry at hand
+	last   []uint32 // while building: the entry, from 1, that named a bucket last
+	entry  uint32
 }
 
 // Marks of pieces at the start of a value.
@@ -27,23 +29,34 @@ const (
 
 func newGrams(entries int) *grams {
 	n := min(max(bits.Len(uint(entries)*32), 8), 18)
-	return &grams{shift: uint(32 - n), start: make([]uint32, 1<<n+1)}
+	return &grams{shift: uint(32 - n), start: make([]uint32, 1<<n+1), last: make([]uint32, 1<<n)}
 }
 
 func (g *grams) of(piece uint32) uint32 { return piece * 2654435761 >> g.shift }
 
-func (g *grams) begin() { g.bucket = g.bucket[:0] }
+// begin begins the next entry.
+func (g *grams) begin() {
+	g.bucket = g.bucket[:0]
+	g.entry++
+}
+
+func (g *grams) note(piece uint32) {
+	if b := g.of(piece); g.last[b] != g.entry {
+		g.last[b] = g.entry
+		g.bucket = append(g.bucket, b)
+	}
+}
 
 // add notes the pieces of a normalised value.
 func (g *grams) add(at *schema.AttributeType, v []byte) {
 	if at.PrefixLike {
 		for n := 1; n <= min(len(v), 3); n++ {
-			g.bucket = append(g.bucket, g.of(startGram(v, n)))
+			g.note(startGram(v, n))
 		}
 	}
 	if at.NameLike {
 		for i := 0; i+3 <= len(v); i++ {
-			g.bucket = append(g.bucket, g.of(innerGram(v[i:])))
+			g.note(innerGram(v[i:]))
 		}
 	}
 }
@@ -63,16 +76,10 @@ func innerGram(v []byte) uint32 {
 	return gramInner | uint32(v[0]) | uint32(v[1])<<8 | uint32(v[2])<<16
 }
 
-// distinct sorts out the buckets of the entry at hand.
-func (g *grams) distinct() []uint32 {
-	slices.Sort(g.bucket)
-	return slices.Compact(g.bucket)
-}
-
 // count is the first pass over an entry: start[b+1] becomes the number of IDs
 // in bucket b.
 func (g *grams) count() {
-	for _, b := range g.distinct() {
+	for _, b := range g.bucket {
 		g.start[b+1]++
 	}
 }
@@ -86,15 +93,20 @@ func (g *grams) allocate() {
 		total += n
 	}
 	g.ids = make([]ID, total)
+	g.entry = 0
+	clear(g.last)
 }
 
 // store is the second pass over an entry.
 func (g *grams) store(id ID) {
-	for _, b := range g.distinct() {
+	for _, b := range g.bucket {
 		g.ids[g.start[b+1]] = id
 		g.start[b+1]++
 	}
 }
+
+// done frees what only building needs.
+func (g *grams) done() { g.bucket, g.last = nil, nil }
 
 func (g *grams) find(piece uint32) []ID {
 	b := g.of(piece)

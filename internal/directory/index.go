@@ -116,6 +116,7 @@ func (s *Snapshot) buildIndex() {
 		}
 		g.store(ID(i))
 	}
+	g.done()
 	s.grams = g
 }
 

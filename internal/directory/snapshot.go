@@ -37,7 +37,6 @@ func (s *Snapshot) take(b *builder, baseDN string, base ldap.DN) {
 	s.records, s.chunks, s.forms = b.records, b.chunks, b.forms
 	s.baseNorm, _ = ldap.NormalizeDN(nil, []byte(baseDN))
 	s.buildIndex()
-	s.subschema = newSubschema(s.Schema, s.Built)
 }
 
 // Base returns the base DN, taken apart.
@@ -75,11 +74,28 @@ func (s *Snapshot) Find(norm []byte) (ID, bool) {
 	at := s.Schema.Type(schema.EntryDN)
 	p, _ := s.Equal(at, norm)
 	for id := range p.All() {
-		if s.has(id, at, norm) {
+		// A normal form is its own, and case makes no difference to it.
+		if equalFold(s.Entry(id).DNBytes(), norm) || s.has(id, at, norm) {
 			return id, true
 		}
 	}
 	return 0, false
+}
+
+// equalFold compares a value with one in which ASCII letters are lower-case.
+func equalFold(value, lower []byte) bool {
+	if len(value) != len(lower) {
+		return false
+	}
+	for i, c := range value {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // has reports whether an entry has a value of an attribute that has an

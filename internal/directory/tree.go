@@ -35,6 +35,7 @@ const (
 type node struct {
 	index    int    // in the input
 	dn, norm string // norm orders the siblings
+	uuid     string // lower-case
 }
 
 // tree is the state of one Build.
@@ -63,6 +64,7 @@ func (t Tree) Build(users []User, groups []Group) (*Snapshot, []Problem) {
 		b.problems.add("base DN "+t.BaseDN, "the directory is empty: not a valid name")
 		s := &Snapshot{}
 		s.take(newBuilder(schema.Builtin(), 0), t.BaseDN, nil)
+		s.subschema = newSubschema(s.Schema, s.Built)
 		return s, b.problems.list
 	}
 	sch := extendSchema(users, groups)
@@ -95,6 +97,7 @@ func (t Tree) Build(users []User, groups []Group) (*Snapshot, []Problem) {
 		b.encodeVirtual(&users[n.index], b.gid[i], first+ID(i))
 	}
 	s.take(b.builder, t.BaseDN, base)
+	s.subschema = newSubschema(s.Schema, s.Built)
 	return s, b.problems.list
 }
 
@@ -130,35 +133,37 @@ func place(container string, index int, name, id string) (node, string) {
 	if err != nil {
 		return node{}, "left out: not a valid name"
 	}
-	return node{index: index, dn: dn, norm: string(norm)}, ""
+	return node{index: index, dn: dn, norm: string(norm), uuid: strings.ToLower(id)}, ""
 }
 
 // order sorts nodes as the tree does and drops all but one of each name; the
 // lowest number, so the oldest entry, stays. Of two with one UUID the one
 // with the lower number stays as well.
-func (b *tree) order(nodes []node, label string, name, id func(i int) string, number func(i int) int64) []node {
+func (b *tree) order(nodes []node, label string, name func(i int) string, number func(i int) int64) []node {
 	byNumber := func(x, y node) int {
 		return cmp.Or(cmp.Compare(number(x.index), number(y.index)), cmp.Compare(x.index, y.index))
 	}
 	slices.SortFunc(nodes, func(x, y node) int {
-		return cmp.Or(strings.Compare(id(x.index), id(y.index)), byNumber(x, y))
+		return cmp.Or(strings.Compare(x.uuid, y.uuid), byNumber(x, y))
 	})
-	nodes = slices.CompactFunc(nodes, func(x, y node) bool {
-		same := id(x.index) == id(y.index)
-		if same {
-			b.problems.add(label+name(y.index), "left out: another one has the same UUID")
-		}
-		return same
-	})
+	nodes = b.distinct(nodes, label, "UUID", name, func(x, y node) bool { return x.uuid == y.uuid })
 	slices.SortFunc(nodes, func(x, y node) int {
 		return cmp.Or(strings.Compare(x.norm, y.norm), byNumber(x, y))
 	})
-	return slices.CompactFunc(nodes, func(x, y node) bool {
-		if x.norm == y.norm {
-			b.problems.add(label+name(y.index), "left out: another one has the same DN")
+	return b.distinct(nodes, label, "DN", name, func(x, y node) bool { return x.norm == y.norm })
+}
+
+// distinct keeps the first of each run of sorted nodes that are the same.
+func (b *tree) distinct(nodes []node, label, what string, name func(i int) string, same func(x, y node) bool) []node {
+	kept := nodes[:0]
+	for _, n := range nodes {
+		if len(kept) > 0 && same(kept[len(kept)-1], n) {
+			b.problems.add(label+name(n.index), "left out: another one has the same %s", what)
+			continue
 		}
-		return x.norm == y.norm
-	})
+		kept = append(kept, n)
+	}
+	return kept
 }
 
 func (b *tree) placeUsers(list []User) {
@@ -173,7 +178,6 @@ func (b *tree) placeUsers(list []User) {
 	}
 	b.users = b.order(b.users, "user ",
 		func(i int) string { return list[i].Username },
-		func(i int) string { return strings.ToLower(list[i].UUID) },
 		func(i int) int64 { return list[i].PK })
 }
 
@@ -189,7 +193,6 @@ func (b *tree) placeGroups(list []Group) {
 	}
 	b.groups = b.order(b.groups, "group ",
 		func(i int) string { return list[i].Name },
-		func(i int) string { return strings.ToLower(list[i].UUID) },
 		func(i int) int64 { return list[i].NumPK })
 	b.groupByUUID = make(map[string]int, len(b.groups))
 	for i, n := range b.groups {

@@ -28,22 +28,6 @@ const (
 	formUUID
 )
 
-var normalize = [...]func(dst, value []byte) ([]byte, bool){
-	formIgnore:    normIgnore,
-	formExact:     normExact,
-	formNumeric:   normNumeric,
-	formTelephone: normTelephone,
-	formList:      normList,
-	formDN:        normDN,
-	formInteger:   normInteger,
-	formBoolean:   normBoolean,
-	formTime:      normTime,
-	formOctets:    normOctets,
-	formOID:       normOID,
-	formFirst:     normFirst,
-	formUUID:      normUUID,
-}
-
 // A directory string has at least one character (RFC 4517 section 3.3.6).
 func normIgnore(dst, value []byte) ([]byte, bool) {
 	start := len(dst)
@@ -160,10 +144,6 @@ func normBoolean(dst, value []byte) ([]byte, bool) {
 		return append(dst, "FALSE"...), true
 	}
 	return dst, false
-}
-
-func normOctets(dst, value []byte) ([]byte, bool) {
-	return append(dst, value...), true
 }
 
 // normOID gives the lower-case name under which an object class is served,

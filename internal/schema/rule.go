@@ -32,7 +32,34 @@ type Rule struct {
 // for equal values. A value that the rule's syntax cannot hold gives false:
 // an assertion with it is Undefined (RFC 4511 section 4.5.1.7).
 func (r *Rule) Normalize(dst, value []byte) ([]byte, bool) {
-	return normalize[r.form](dst, value)
+	// A switch, so that dst may be on the caller's stack.
+	switch r.form {
+	case formIgnore:
+		return normIgnore(dst, value)
+	case formExact:
+		return normExact(dst, value)
+	case formNumeric:
+		return normNumeric(dst, value)
+	case formTelephone:
+		return normTelephone(dst, value)
+	case formList:
+		return normList(dst, value)
+	case formDN:
+		return normDN(dst, value)
+	case formInteger:
+		return normInteger(dst, value)
+	case formBoolean:
+		return normBoolean(dst, value)
+	case formTime:
+		return normTime(dst, value)
+	case formOID:
+		return normOID(dst, value)
+	case formFirst:
+		return normFirst(dst, value)
+	case formUUID:
+		return normUUID(dst, value)
+	}
+	return append(dst, value...), true
 }
 
 // AppliesTo reports whether values of an attribute can be compared by the

@@ -162,3 +162,7 @@ func ValidName(name string) bool {
 func isAlpha(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// Custom returns the names that With allows in users and groups, in order.
+// The caller must not change them.
+func (s *Schema) Custom() []string { return s.extra }

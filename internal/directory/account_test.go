@@ -1,0 +1,73 @@
+package directory
+
+import (
+	"testing"
+
+	"ldapd/internal/ldap"
+)
+
+func TestLoginName(t *testing.T) {
+	s := build(t, first(sample()), second(sample()))
+	for _, tt := range []struct{ dn, want string }{
+		{"cn=alice,ou=users," + baseDN, "alice"},
+		{"CN=Alice,OU=Users," + lowerBase, "Alice"},
+		{"commonName=alice,ou=users," + lowerBase, "alice"},
+		{"2.5.4.3=alice,ou=users," + lowerBase, "alice"},
+		{"cn=alice," + lowerBase, "alice"},
+		{"uid=alice,ou=users," + lowerBase, "alice"},
+		{"ou=x,cn=alice,cn=bob," + lowerBase, "alice"},
+		{"ou=x+cn=alice," + lowerBase, "alice"},
+		{"ou=x,uid=alice," + lowerBase, ""},
+		{"cn=alice;123456,ou=users," + lowerBase, "alice;123456"},
+		{`cn=alice\;123456,ou=users,` + lowerBase, "alice;123456"},
+		{`cn=a\2cb,ou=users,` + lowerBase, "a,b"},
+		{baseDN, ""},
+		{"ou=users," + lowerBase, ""},
+		{"cn=alice,ou=users,dc=example,dc=org", ""},
+		{"cn=alice", ""},
+		{"cn=,ou=users," + lowerBase, ""},
+		{"", ""},
+	} {
+		dn, err := ldap.ParseDN(tt.dn)
+		if err != nil {
+			t.Errorf("%s: %v", tt.dn, err)
+			continue
+		}
+		if got, ok := s.LoginName(dn); got != tt.want || ok != (tt.want != "") {
+			t.Errorf("%s: %q %v, want %q", tt.dn, got, ok, tt.want)
+		}
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	users, groups := sample()
+	users = append(users,
+		User{UUID: id("cd34"), UID: "x", PK: 10, Username: "cd34"}, // bob's uid as a name
+		User{UUID: id("t1"), UID: "twice", PK: 11, Username: "t1"},
+		User{UUID: id("t2"), UID: "twice", PK: 12, Username: "t2"})
+	s := build(t, users, groups)
+	alice := Account{UUID: id("alice"), Username: "alice", DN: "cn=alice,ou=users," + lowerBase, Active: true}
+	carol := Account{UUID: id("carol"), Username: "carol", DN: "cn=carol,ou=users," + lowerBase}
+	for name, want := range map[string]Account{
+		"alice": alice, "ALICE": alice, " alice ": alice, "ab12": alice, "AB12": alice,
+		"carol":  carol,
+		"cd34":   {UUID: id("cd34"), Username: "cd34", DN: "cn=cd34,ou=users," + lowerBase},
+		"twice":  {},
+		"nobody": {},
+		"staff":  {},
+		"users":  {},
+		"":       {},
+	} {
+		if got, ok := s.AccountByName(name); got != want || ok != (want != Account{}) {
+			t.Errorf("%q: %+v %v, want %+v", name, got, ok, want)
+		}
+	}
+	if got, ok := s.AccountByUUID(id("alice")); got != alice || !ok {
+		t.Errorf("by UUID: %+v %v", got, ok)
+	}
+	for _, uuid := range []string{id("staff"), id("nobody"), "alice", ""} {
+		if got, ok := s.AccountByUUID(uuid); ok {
+			t.Errorf("by UUID %q: %+v", uuid, got)
+		}
+	}
+}
