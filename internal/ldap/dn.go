@@ -203,11 +203,15 @@ func shortType(name []byte) string {
 	return ""
 }
 
+// maxAVAs bounds the parts of a DN: each costs far more than its octets.
+const maxAVAs = 256
+
 // dnParser takes a DN apart, one AVA at a time.
 type dnParser struct {
 	s       []byte
 	pos     int
 	pending bool // a separator was read, so the end would be an error
+	avas    int
 	plain   bool // the last value is printable ASCII without escapes or double spaces
 }
 
@@ -233,6 +237,9 @@ func (p *dnParser) ava() (typ, value []byte, last bool, err error) {
 	}
 	typ = p.s[start:p.pos]
 	p.skipSpaces()
+	if p.avas++; p.avas > maxAVAs {
+		return nil, nil, false, ErrDN
+	}
 	if len(typ) == 0 || p.pos == len(p.s) || p.s[p.pos] != '=' {
 		return nil, nil, false, ErrDN
 	}

@@ -245,3 +245,16 @@ func checkDN(t *testing.T, in []byte) {
 		}
 	}
 }
+
+func TestDNOfTooManyParts(t *testing.T) {
+	fits := strings.TrimSuffix(strings.Repeat("a=,", maxAVAs), ",")
+	if dn, err := ParseDN(fits); err != nil || len(dn) != maxAVAs {
+		t.Errorf("%d parts: %v", len(dn), err)
+	}
+	if _, err := ParseDN(fits + ",a="); err == nil {
+		t.Errorf("%d parts are accepted", maxAVAs+1)
+	}
+	if _, err := NormalizeDN(nil, []byte(fits+"+a=")); err == nil {
+		t.Errorf("%d parts are accepted", maxAVAs+1)
+	}
+}
