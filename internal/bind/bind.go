@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"strings"
 	"time"
 
 	"ldapd/internal/directory"
@@ -217,5 +216,5 @@ func (s subject) key() string {
 	if s.known {
 		return "user " + s.account.UUID
 	}
-	return "name " + strings.ToLower(s.name)
+	return "name " + string(ldap.Fold(nil, []byte(s.name)))
 }

@@ -111,7 +111,7 @@ type server struct {
 	auth *local.Authenticator
 }
 
-func newServer(t *testing.T, codes mfa.UsedCodes, change func(*bind.Options)) *server {
+func newServer(t testing.TB, codes mfa.UsedCodes, change func(*bind.Options)) *server {
 	t.Helper()
 	f, err := local.Parse("users.yaml", []byte(usersFile), "")
 	if err != nil {
@@ -439,6 +439,20 @@ func TestSecretPrintsNothing(t *testing.T) {
 	for _, s := range []string{fmt.Sprintf("%v %+v %#v %s", a, a, a, a.Password), fmt.Sprintf("%q %x", a.Password, a.Code), string(text)} {
 		if strings.Contains(s, "hunter2") || strings.Contains(s, "424242") || !strings.Contains(s, "***") && !strings.Contains(s, "2a2a2a") {
 			t.Errorf("prints as %s", s)
+		}
+	}
+}
+
+func BenchmarkWarmBind(b *testing.B) {
+	s := newServer(b, nil, nil)
+	req := bind.Request{DN: userDN("alice"), Password: []byte("secret"), Addr: netip.MustParseAddr("192.0.2.1")}
+	if _, err := s.Bind(b.Context(), req); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Bind(b.Context(), req); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

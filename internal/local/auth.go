@@ -7,8 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"runtime"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,7 @@ type Authenticator struct {
 	codes mfa.UsedCodes
 	now   func() time.Time
 	turns chan struct{} // as many slow hashes at a time as there are processors
-	key   [32]byte      // of this process
+	macs  sync.Pool     // of *mac
 	decoy *Hash
 
 	content atomic.Pointer[content]
@@ -61,7 +62,9 @@ func NewAuthenticator(f *File, codes mfa.UsedCodes, now func() time.Time) *Authe
 		turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		decoy: decoy(),
 	}
-	rand.Read(a.key[:]) // never fails
+	key := make([]byte, sha256.Size) // of this process
+	rand.Read(key)                   // never fails
+	a.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, key)} }
 	a.content.Store(&content{})
 	a.Update(f)
 	return a
@@ -101,14 +104,14 @@ func (a *Authenticator) Recall(at bind.Attempt) (bind.Granted, bool) {
 func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
 	c := a.content.Load()
 	r := c.users[at.Account.UUID] // nil: no such user
-	hash := a.hashFor(c, r, at.Name)
+	h := a.hashFor(c, r, at.Name)
 	g := bind.Granted{Source: bind.SourceHash}
 	right := r != nil && a.remembers(r, at.Password)
 	if right {
 		g.Source = bind.SourceMemory
 	} else {
 		var err error
-		if right, err = a.check(ctx, hash, at.Password); err != nil {
+		if right, err = a.check(ctx, h, at.Password); err != nil {
 			return bind.Granted{}, err
 		}
 		if right && r != nil && r.hash != nil {
@@ -121,7 +124,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind
 	}
 	if reason != "" {
 		if g.Source == bind.SourceMemory {
-			if _, err := a.check(ctx, hash, at.Password); err != nil {
+			if _, err := a.check(ctx, h, at.Password); err != nil {
 				return bind.Granted{}, err
 			}
 		}
@@ -187,12 +190,12 @@ func (a *Authenticator) hashFor(c *content, r *record, name string) *Hash {
 	case len(c.hashes) == 0:
 		return a.decoy
 	}
-	d := a.digest("name", strings.ToLower(name))
+	d := a.digest("name", fold(name)) // no UUID, so the digest of no password
 	return c.hashes[binary.BigEndian.Uint64(d[:])%uint64(len(c.hashes))]
 }
 
 func (a *Authenticator) remember(r *record, password bind.Secret) {
-	d := a.digest(r.hash.text, string(password))
+	d := a.digest(r.uuid, string(password))
 	r.right.Store(&d)
 }
 
@@ -201,15 +204,27 @@ func (a *Authenticator) remembers(r *record, password bind.Secret) bool {
 	if known == nil {
 		return false
 	}
-	d := a.digest(r.hash.text, string(password))
+	d := a.digest(r.uuid, string(password))
 	return hmac.Equal(known[:], d[:])
 }
 
+// digest returns a keyed digest of a secret; what must not hold a zero octet.
 func (a *Authenticator) digest(what, secret string) (d [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, a.key[:])
-	mac.Write([]byte(what))
-	mac.Write([]byte{0}) // in no hash
-	mac.Write([]byte(secret))
-	mac.Sum(d[:0])
+	m := a.macs.Get().(*mac)
+	m.hash.Reset()
+	m.text = append(m.text[:0], what...)
+	m.text = append(m.text, 0)
+	m.text = append(m.text, secret...)
+	m.hash.Write(m.text)
+	m.sum = m.hash.Sum(m.sum[:0])
+	copy(d[:], m.sum)
+	clear(m.text)
+	a.macs.Put(m)
 	return d
+}
+
+// mac is an HMAC that was keyed before, with its buffers.
+type mac struct {
+	hash      hash.Hash
+	text, sum []byte
 }

@@ -60,11 +60,16 @@ func (w *Watcher) Run(ctx context.Context, tick <-chan time.Time) {
 		case <-tick:
 			w.look()
 		case <-w.reload:
-			w.content, w.problem = [sha256.Size]byte{}, "" // forget
-			w.report(w.load())
-			w.state = nil
+			w.force()
 		}
 	}
+}
+
+// force loads the file as if it had never been seen.
+func (w *Watcher) force() {
+	w.content, w.problem = [sha256.Size]byte{}, ""
+	w.report(w.load())
+	w.state = nil
 }
 
 func (w *Watcher) look() {

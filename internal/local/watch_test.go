@@ -15,12 +15,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// watched is a running watcher and what it said.
+// watched is a watcher and what it said.
 type watched struct {
 	*Watcher
 	t      *testing.T
-	path   string
-	tick   chan time.Time
 	loaded []string // the users of each load
 	failed []string
 	refuse error // by the callback
@@ -28,7 +26,7 @@ type watched struct {
 
 func watch(t *testing.T, path string) *watched {
 	t.Helper()
-	w := &watched{t: t, path: path, tick: make(chan time.Time)}
+	w := &watched{t: t}
 	w.Watcher = NewWatcher(path, "", func(f *File) error {
 		var names []string
 		for _, u := range f.Users() {
@@ -41,33 +39,14 @@ func watch(t *testing.T, path string) *watched {
 	if err := w.Load(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.Run(ctx, w.tick)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
 	return w
 }
 
-// ticks lets the watcher look n times; after that it is idle.
+// ticks lets the watcher look n times.
 func (w *watched) ticks(n int) {
-	for range n + 1 { // the one more is taken when the last is done
-		w.tick <- time.Time{}
+	for range n {
+		w.look()
 	}
-}
-
-// reloads asks for a reload and waits for its end.
-func (w *watched) reloads() {
-	w.Reload()
-	for len(w.reload) > 0 {
-		w.ticks(0)
-	}
-	w.ticks(0)
 }
 
 func (w *watched) want(loaded, failed int) {
@@ -202,12 +181,7 @@ func TestWatchMissing(t *testing.T) {
 // TestWatchBetweenSteps sees nothing while an editor has moved the old file
 // away, and loads no half of the new one.
 func TestWatchBetweenSteps(t *testing.T) {
-	w := &watched{t: t, path: usersFile(t, "users: [{username: alice}]")}
-	w.Watcher = NewWatcher(w.path, "", func(*File) error { w.loaded = append(w.loaded, ""); return nil },
-		func(err error) { w.failed = append(w.failed, err.Error()) })
-	if err := w.Load(); err != nil {
-		t.Fatal(err)
-	}
+	w := watch(t, usersFile(t, "users: [{username: alice}]"))
 	w.look()
 	w.look()
 	if err := os.Remove(w.path); err != nil {
@@ -225,18 +199,42 @@ func TestWatchBetweenSteps(t *testing.T) {
 
 func TestWatchReload(t *testing.T) {
 	w := watch(t, usersFile(t, "users: [{username: alice}]"))
-	w.reloads()
+	w.force()
 	w.want(2, 0)
 	write(t, w.path, "users: [")
-	w.reloads()
+	w.force()
 	w.want(2, 1)
 	w.ticks(4)
 	w.want(2, 1)
-	w.reloads()
+	w.force()
 	w.want(2, 2)
+}
+
+func TestWatchRun(t *testing.T) {
+	path := usersFile(t, "users: [{username: alice}]")
+	loads, failures := make(chan *File, 10), make(chan error, 10)
+	w := NewWatcher(path, "", func(f *File) error { loads <- f; return nil }, func(err error) { failures <- err })
+	ctx, cancel := context.WithCancel(t.Context())
+	tick, done := make(chan time.Time), make(chan struct{})
+	go func() {
+		defer close(done)
+		w.Run(ctx, tick)
+	}()
 	for range 100 {
 		w.Reload() // does not block
 	}
+	<-loads
+	write(t, path, "users: []")
+	for waiting := true; waiting; {
+		select {
+		case tick <- time.Time{}:
+		case <-loads: // another reload, of the file as it was
+		case <-failures:
+			waiting = false
+		}
+	}
+	cancel()
+	<-done
 }
 
 func TestWatchRefused(t *testing.T) {
