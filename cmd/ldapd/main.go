@@ -41,6 +41,7 @@ To look around, "ldapd demo" needs nothing else. To run it, copy
 ldapd.example.yaml, which explains every key, and say "ldapd check", then
 "ldapd serve".`,
 		Args:          cobra.NoArgs,
+		RunE:          help,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -48,6 +49,10 @@ ldapd.example.yaml, which explains every key, and say "ldapd check", then
 	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), hashCommand(), totpCommand(), certsCommand(), healthcheckCommand(), versionCommand())
 	return root
 }
+
+// help is for commands that only hold others. Having it makes cobra refuse
+// unknown ones.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // configFlag adds --config to a command.
 func configFlag(cmd *cobra.Command) *string {

@@ -13,6 +13,7 @@ func totpCommand() *cobra.Command {
 		Use:   "totp",
 		Short: "Work with one-time codes",
 		Args:  cobra.NoArgs,
+		RunE:  help,
 	}
 	cmd.AddCommand(enrollCommand())
 	return cmd

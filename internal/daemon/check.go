@@ -94,23 +94,29 @@ func (r *Report) pair(cfg *config.Config, key, cert, private string) {
 }
 
 func (r *Report) state(cfg *config.Config) {
-	st, err := os.Stat(cfg.StateDir)
+	// What exists of the path decides whether the rest can be made.
+	dir := cfg.StateDir
+	st, err := os.Stat(dir)
+	for errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		st, err = os.Stat(dir)
+	}
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		r.note("state_dir: %s will be made", cfg.StateDir)
-		return
 	case err == nil && !st.IsDir():
-		err = fmt.Errorf("%s is not a directory", cfg.StateDir)
+		err = fmt.Errorf("%s is not a directory", dir)
 	case err == nil:
-		if err = unix.Access(cfg.StateDir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
-			err = fmt.Errorf("%s: %w for this user", cfg.StateDir, err)
+		if err = unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+			err = fmt.Errorf("%s is not writable for this user: %w", dir, err)
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		r.problem(cfg.Errorf("state_dir", "%v", err))
-		return
+	case dir != cfg.StateDir:
+		r.note("state_dir: %s will be made", cfg.StateDir)
+	default:
+		r.note("state_dir: %s is writable", cfg.StateDir)
 	}
-	r.note("state_dir: %s is writable", cfg.StateDir)
 }
 
 func (r *Report) users(cfg *config.Config) {

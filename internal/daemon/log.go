@@ -52,7 +52,7 @@ func jsonEncoding() zapcore.EncoderConfig {
 
 func consoleEncoding(color bool) zapcore.EncoderConfig {
 	c := jsonEncoding()
-	c.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
+	c.EncodeTime = zapcore.TimeEncoderOfLayout(time.DateTime)
 	c.EncodeDuration = zapcore.StringDurationEncoder
 	c.EncodeLevel = zapcore.CapitalLevelEncoder
 	if color {

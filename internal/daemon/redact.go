@@ -15,7 +15,8 @@ type redactor struct {
 	schema    *schema.Schema
 }
 
-const stars = "***"
+// hidden needs no escape in a DN or filter.
+const hidden = "[hidden]"
 
 // redact returns what may be shown of the value that is asserted of attr, or,
 // without an attr, of a DN.
@@ -24,7 +25,7 @@ func (r *redactor) redact(attr, value []byte) []byte {
 		return r.dn(value)
 	}
 	if at, ok := r.schema.Lookup(attr); ok && at.Secret {
-		return []byte(stars)
+		return []byte(hidden)
 	}
 	if masked, ok := r.mask(string(value)); ok {
 		return []byte(masked)
@@ -47,7 +48,7 @@ func (r *redactor) dn(value []byte) []byte {
 		if cut < 0 || escape >= 0 && escape < cut {
 			cut = escape
 		}
-		return append(value[:cut:cut], stars...)
+		return append(value[:cut:cut], hidden...)
 	}
 	found := false
 	for _, rdn := range dn {
@@ -71,5 +72,5 @@ func (r *redactor) mask(s string) (string, bool) {
 	if !ok {
 		return s, false
 	}
-	return head[len(any):] + r.separator + stars, true
+	return head[len(any):] + r.separator + hidden, true
 }

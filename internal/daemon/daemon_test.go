@@ -1,0 +1,575 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goldap "github.com/go-ldap/ldap/v3"
+	"github.com/pires/go-proxyproto"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"ldapd/internal/certs"
+	"ldapd/internal/config"
+	"ldapd/internal/local"
+	"ldapd/internal/mfa"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	base       = "dc=ldap,dc=goauthentik,dc=io"
+	patience   = 20 * time.Second // for what has to happen, but at no time in particular
+	totpSecret = "JBSWY3DPEHPK3PXP"
+)
+
+// buffer is a log to look at while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// testConfig listens on free ports and keeps its state in a new directory.
+func testConfig(t *testing.T) *config.Config {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Listen = config.Listen{LDAP: "127.0.0.1:0", LDAPS: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	cfg.StateDir = filepath.Join(t.TempDir(), "state")
+	cfg.ShutdownGrace = patience
+	cfg.Log = config.Log{Level: "debug", Format: "console"} // not buffered
+	return cfg
+}
+
+func demoUsers(t *testing.T) *local.File {
+	t.Helper()
+	f, err := local.Demo(local.UIDUsername)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// running is a daemon in the background.
+type running struct {
+	*Daemon
+	log    *buffer
+	reload chan os.Signal
+	stop   func() // waits until it has ended; may be called again
+}
+
+// start runs a daemon until the end of the test; users may be nil for the
+// configured file.
+func start(t *testing.T, cfg *config.Config, users *local.File) *running {
+	t.Helper()
+	r := &running{log: &buffer{}, reload: make(chan os.Signal)}
+	log, flush, err := NewLogger(cfg.Log, r.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Daemon, err = Open(Options{Config: cfg, Log: log, Version: "test", Users: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, r.reload) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if err := flush(); err != nil {
+			t.Errorf("flush: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		r.stop()
+		if t.Failed() {
+			t.Logf("log:\n%s", r.log)
+		}
+	})
+	return r
+}
+
+func (r *running) dial(t *testing.T) *goldap.Conn {
+	t.Helper()
+	c, err := goldap.DialURL("ldap://" + r.LDAP().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetTimeout(patience)
+	return c
+}
+
+// bind returns the result code of a bind on a connection of its own.
+func (r *running) bind(t *testing.T, name, password string) uint16 {
+	t.Helper()
+	return code(t, r.dial(t).Bind("cn="+name+",ou=users,"+base, password))
+}
+
+func code(t *testing.T, err error) uint16 {
+	t.Helper()
+	if err == nil {
+		return 0
+	}
+	e, ok := err.(*goldap.Error)
+	if !ok {
+		t.Fatal(err)
+	}
+	return e.ResultCode
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+func currentCode(t *testing.T) string {
+	t.Helper()
+	f, err := mfa.NewTOTP(totpSecret, mfa.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.Code(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestBindsAndSearches(t *testing.T) {
+	r := start(t, testConfig(t), demoUsers(t))
+	for _, tt := range []struct {
+		name, password string
+		code           uint16
+	}{
+		{"alice", "demo-alice", 0}, {"alice", "wrong", 49}, {"carol", "demo-carol", 49}, {"nobody", "x", 49},
+		{"bob", "demo-bob", 49}, {"bob", "demo-bob;000000000", 49},
+	} {
+		if got := r.bind(t, tt.name, tt.password); got != tt.code {
+			t.Errorf("bind of %s with %s: %d, want %d", tt.name, tt.password, got, tt.code)
+		}
+	}
+	c := r.dial(t)
+	search := func(filter string) (*goldap.SearchResult, error) {
+		return c.Search(goldap.NewSearchRequest("ou=users,"+base, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 0, 0, false, filter, nil, nil))
+	}
+	if _, err := search("(objectClass=person)"); code(t, err) != 1 {
+		t.Errorf("unbound search: %v", err)
+	}
+	for name, want := range map[string]int{"ldapservice": 4, "alice": 1} {
+		if err := c.Bind("cn="+name+",ou=users,"+base, "demo-"+name); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := search("(objectClass=person)"); err != nil || len(res.Entries) != want {
+			t.Errorf("%s sees %v, %v; want %d users", name, res, err, want)
+		}
+	}
+	dn := "cn=alice,ou=users," + base
+	if ok, err := c.Compare(dn, "mail", "ALICE@example.org"); err != nil || !ok {
+		t.Errorf("compare: %v, %v", ok, err)
+	}
+	if who, err := c.WhoAmI(nil); err != nil || who.AuthzID != "dn:"+dn {
+		t.Errorf("whoami: %v, %v", who, err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	cfg := testConfig(t)
+	r := start(t, cfg, demoUsers(t))
+	pem, err := os.ReadFile(filepath.Join(cfg.StateDir, certs.SelfSignedCert))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	client := &tls.Config{RootCAs: roots, ServerName: "localhost"}
+
+	c := r.dial(t)
+	if err := c.StartTLS(client); err != nil {
+		t.Fatalf("StartTLS: %v", err)
+	}
+	if err := c.Bind("cn=alice,ou=users,"+base, "demo-alice"); err != nil {
+		t.Errorf("bind after StartTLS: %v", err)
+	}
+	s, err := goldap.DialURL("ldaps://"+r.LDAPS().String(), goldap.DialWithTLSConfig(client))
+	if err != nil {
+		t.Fatalf("LDAPS: %v", err)
+	}
+	defer s.Close()
+	if err := s.Bind("cn=alice,ou=users,"+base, "demo-alice"); err != nil {
+		t.Errorf("bind over LDAPS: %v", err)
+	}
+	if !strings.Contains(r.log.String(), r.certs.Fingerprint()) {
+		t.Error("the fingerprint is not in the log")
+	}
+}
+
+// A code serves once, also across a quick restart.
+func TestCodeServesOnce(t *testing.T) {
+	cfg := testConfig(t)
+	r := start(t, cfg, demoUsers(t))
+	password := "demo-bob;" + currentCode(t)
+	if got := r.bind(t, "bob", password); got != 0 {
+		t.Fatalf("bind with a code: %d", got)
+	}
+	if got := r.bind(t, "bob", password); got != 49 {
+		t.Errorf("with the same code: %d", got)
+	}
+	r.stop()
+	if got := start(t, cfg, demoUsers(t)).bind(t, "bob", password); got != 49 {
+		t.Errorf("with the same code after a restart: %d", got)
+	}
+}
+
+func TestReload(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.File.Path = filepath.Join(t.TempDir(), "users.yaml")
+	hash, err := local.HashPassword("secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		tmp := cfg.File.Path + ".new"
+		if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(tmp, cfg.File.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("users:\n- {username: one, password: '" + hash + "'}\n")
+	r := start(t, cfg, nil)
+	if got := r.bind(t, "one", "secret"); got != 0 {
+		t.Fatalf("bind of one: %d", got)
+	}
+	if got := r.bind(t, "two", "secret"); got != 49 {
+		t.Fatalf("bind of two: %d", got)
+	}
+
+	write("users:\n- {username: two, password: '" + hash + "'}\n")
+	r.reload <- os.Interrupt
+	eventually(t, "two can bind", func() bool { return r.bind(t, "two", "secret") == 0 })
+	if got := r.bind(t, "one", "secret"); got != 49 {
+		t.Errorf("bind of one, who was removed: %d", got)
+	}
+
+	write("users:\n- {username: three, pasword: x}\n")
+	r.reload <- os.Interrupt
+	eventually(t, "the edit is refused", func() bool {
+		return strings.Contains(r.log.String(), cfg.File.Path+":2: users[0].pasword: unknown key")
+	})
+	if got := r.bind(t, "two", "secret"); got != 0 {
+		t.Errorf("after a broken edit: %d", got)
+	}
+
+	// Without a signal, it is seen by itself.
+	write("users:\n- {username: four, password: '" + hash + "'}\n")
+	eventually(t, "four can bind", func() bool { return r.bind(t, "four", "secret") == 0 })
+}
+
+func TestAdmin(t *testing.T) {
+	r := start(t, testConfig(t), demoUsers(t))
+	r.bind(t, "alice", "demo-alice")
+	r.bind(t, "alice", "wrong")
+	get := func(path string) (int, string) {
+		t.Helper()
+		res, err := http.Get("http://" + r.Admin().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(body)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	for _, path := range []string{"/livez", "/readyz"} {
+		if status, body := get(path); status != 200 || body != "ok\n" {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+	_, text := get("/metrics")
+	for _, want := range []string{
+		`ldapd_binds_total{factor="none",outcome="granted",reason="",source="hash"} 1`,
+		`ldapd_binds_total{factor="",outcome="denied",reason="wrong_password",source=""} 1`,
+		`ldapd_build_info{version="test"} 1`,
+		`ldapd_directory_users 4`, `ldapd_directory_groups 3`,
+		`ldapd_directory_loads_total{result="ok"} 1`, `ldapd_directory_loads_total{result="refused"} 0`,
+		`ldapd_operations_total{operation="bind",result="invalidCredentials"} 1`,
+		`ldapd_password_hashes_total 2`,
+	} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+	for _, name := range []string{"ldapd_certificate_expires_timestamp_seconds", "ldapd_directory_entries", "ldapd_directory_loaded_timestamp_seconds", "go_goroutines", "process_open_fds"} {
+		if !strings.Contains(text, "\n"+name+" ") {
+			t.Errorf("/metrics lacks %s", name)
+		}
+	}
+	r.stopping.Store(true)
+	if status, body := get("/readyz"); status != 503 || body != "shutting down\n" {
+		t.Errorf("/readyz while shutting down: %d %q", status, body)
+	}
+}
+
+func TestLogHoldsNoCredential(t *testing.T) {
+	r := start(t, testConfig(t), demoUsers(t))
+	otp := currentCode(t)
+	r.bind(t, "bob", "demo-bob;"+otp)
+	r.bind(t, "bob", "demo-bob;"+otp)
+	r.bind(t, "bob;"+otp, "demo-bob")
+	r.bind(t, `bob\;`+otp, "demo-bob")
+	r.bind(t, `bob\3b`+otp, "demo-bob")
+	r.bind(t, `bob;`+otp+`,=`, "demo-bob") // no DN
+	c := r.dial(t)
+	if err := c.Bind("cn=ldapservice,ou=users,"+base, "demo-ldapservice"); err != nil {
+		t.Fatal(err)
+	}
+	for _, filter := range []string{"(userPassword=hunter2)", "(cn=bob;" + otp + ")", "(cn=*;" + otp + ")"} {
+		if _, err := c.Search(goldap.NewSearchRequest(base, goldap.ScopeWholeSubtree, goldap.NeverDerefAliases, 0, 0, false, filter, nil, nil)); err != nil {
+			t.Errorf("%s: %v", filter, err)
+		}
+	}
+	if _, err := c.Compare("cn=bob;"+otp+",ou=users,"+base, "userPassword", "hunter2"); err == nil {
+		t.Error("userPassword can be compared")
+	}
+	r.stop()
+	text := r.log.String()
+	for _, secret := range []string{"demo-bob", "demo-ldapservice", "hunter2", otp} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the log holds %s:\n%s", secret, text)
+		}
+	}
+	for _, want := range []string{"(cn=bob;[hidden])", "(userPassword=[hidden])", "cn=ldapservice,ou=users," + base, "code_used", `"reason"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the log lacks %s:\n%s", want, text)
+		}
+	}
+}
+
+func TestProxyProtocol(t *testing.T) {
+	whoami := []byte{0x30, 0x05, 0x02, 0x01, 0x01, 0x42, 0x00} // an unbind: the connection is logged and ends
+	from := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}
+	to := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 389}
+	send := func(t *testing.T, r *running, header []byte) {
+		t.Helper()
+		c, err := net.Dial("tcp", r.LDAP().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write(append(header, whoami...)); err != nil {
+			t.Fatal(err)
+		}
+		c.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.ReadAll(c); err != nil {
+			t.Logf("read: %v", err) // a reset is as good as an end
+		}
+	}
+	network := func(s string) (n config.Network) {
+		if err := n.UnmarshalText([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, version := range []byte{1, 2} {
+		header, err := proxyproto.HeaderProxyFromAddrs(version, from, to).Format()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := testConfig(t)
+		cfg.ProxyProtocol.Trusted = []config.Network{network("127.0.0.0/8")}
+		r := start(t, cfg, demoUsers(t))
+		send(t, r, header)
+		send(t, r, nil) // optional
+		r.stop()
+		if text := r.log.String(); !strings.Contains(text, "203.0.113.7:4711") || strings.Contains(text, "protocol error") ||
+			strings.Count(text, "connection opened") != 2 {
+			t.Errorf("version %d from a trusted address:\n%s", version, text)
+		}
+
+		cfg = testConfig(t)
+		cfg.ProxyProtocol.Trusted = []config.Network{network("192.0.2.1")}
+		r = start(t, cfg, demoUsers(t))
+		send(t, r, header)
+		r.stop()
+		if text := r.log.String(); strings.Contains(text, "203.0.113.7") || !strings.Contains(text, "not an LDAP message") {
+			t.Errorf("version %d from another address:\n%s", version, text)
+		}
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	// systemd is told
+	dir := t.TempDir()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	t.Setenv("NOTIFY_SOCKET", socket.LocalAddr().String())
+	told := func() string {
+		t.Helper()
+		b := make([]byte, 100)
+		socket.SetReadDeadline(time.Now().Add(patience))
+		n, err := socket.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+
+	r := start(t, testConfig(t), demoUsers(t))
+	if got := told(); got != "READY=1" {
+		t.Errorf("systemd was told %q", got)
+	}
+	c := r.dial(t)
+	if err := c.Bind("cn=alice,ou=users,"+base, "demo-alice"); err != nil {
+		t.Fatal(err)
+	}
+	addr := r.LDAP().String()
+	r.stop()
+	if got := told(); got != "STOPPING=1" {
+		t.Errorf("systemd was told %q", got)
+	}
+	eventually(t, "the connection ends", c.IsClosing)
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		conn.Close()
+		t.Error("still listening")
+	}
+	if strings.Contains(r.log.String(), "cut off") {
+		t.Error("an idle connection was cut off")
+	}
+}
+
+// One listener that fails ends the daemon, with its error.
+func TestListenerFailure(t *testing.T) {
+	d, err := Open(Options{Config: testConfig(t), Log: zap.NewNop(), Users: demoUsers(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.ldaps.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "use of closed network connection") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good, err := os.ReadFile("../local/demo.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, bad, junk := write("users.yaml", string(good)), write("bad.yaml", "users: [{username: a, x: y}]"), write("junk", "junk")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, tt := range []struct{ name, change, want string }{
+		{"address in use", "listen: {ldap: '" + taken.Addr().String() + "'}", ":2: listen.ldap: listen tcp " + taken.Addr().String() + ": bind: address already in use"},
+		{"no certificate", "tls: {cert: none, key: none}", ":2: tls: stat " + dir + "/none: no such file or directory"},
+		{"no users", "file: {path: none.yaml}", ":2: file.path: stat " + dir + "/none.yaml: no such file or directory"},
+		{"bad users", "file: {path: bad.yaml}", bad + ":1: users[0].x: unknown key, allowed: "},
+		{"state is a file", "state_dir: junk", ":2: state_dir: mkdir " + junk + ": not a directory"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			defaults := []string{"state_dir: " + t.TempDir(), "file: {path: '" + users + "'}", "listen: {ldap: '127.0.0.1:0', ldaps: '127.0.0.1:0', admin: ''}"}
+			text := "base_dn: dc=x\n" + tt.change + "\n"
+			for _, line := range defaults {
+				if key, _, _ := strings.Cut(line, ":"); !strings.HasPrefix(tt.change, key+":") {
+					text += line + "\n"
+				} else if key == "listen" {
+					text = strings.Replace(text, "}\n", ", ldaps: '127.0.0.1:0', admin: ''}\n", 1)
+				}
+			}
+			path := write("ldapd.yaml", text)
+			cfg, err := config.Load(path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := tt.want
+			if strings.HasPrefix(want, ":") {
+				want = path + want
+			}
+			if _, err := Open(Options{Config: cfg, Log: zap.NewNop()}); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got\n %v, want\n %s", err, want)
+			}
+		})
+	}
+}
+
+func TestPagingSurvivesRestart(t *testing.T) {
+	cfg := testConfig(t)
+	page := func(cookie []byte) (int, []byte) {
+		t.Helper()
+		r := start(t, cfg, demoUsers(t))
+		defer r.stop()
+		c := r.dial(t)
+		if err := c.Bind("cn=ldapservice,ou=users,"+base, "demo-ldapservice"); err != nil {
+			t.Fatal(err)
+		}
+		paging := goldap.NewControlPaging(3)
+		paging.SetCookie(cookie)
+		res, err := c.Search(goldap.NewSearchRequest("ou=users,"+base, goldap.ScopeSingleLevel, goldap.NeverDerefAliases, 0, 0, false,
+			"(cn=*)", nil, []goldap.Control{paging}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, ok := goldap.FindControl(res.Controls, goldap.ControlTypePaging).(*goldap.ControlPaging)
+		if !ok {
+			t.Fatal("no paging control")
+		}
+		return len(res.Entries), next.Cookie
+	}
+	n, cookie := page(nil)
+	if n != 3 || len(cookie) == 0 {
+		t.Fatalf("first page: %d entries, cookie %x", n, cookie)
+	}
+	if n, cookie = page(cookie); n != 1 || len(cookie) != 0 {
+		t.Errorf("second page: %d entries, cookie %x", n, cookie)
+	}
+}
