@@ -82,12 +82,16 @@ info, schema = server.info, server.schema
 say("naming contexts", *info.naming_contexts)
 say("extensions", *sorted(e[0] for e in info.supported_extensions))
 say("controls", *sorted(e[0] for e in info.supported_controls))
-say("object classes", *sorted(str(n) for n in schema.object_classes))
-say("attribute types", *sorted(str(n) for n in schema.attribute_types))
-say("matching rules", *sorted(str(n) for n in schema.matching_rules))
-say("syntaxes", *sorted(str(n) for n in schema.ldap_syntaxes))
-# Every class that an entry names, and every attribute that a class names,
-# must be defined.
+for name, parsed in (
+    ("objectClasses", schema.object_classes),
+    ("attributeTypes", schema.attribute_types),
+    ("matchingRules", schema.matching_rules),
+    ("ldapSyntaxes", schema.ldap_syntaxes),
+):
+    served = len(schema.raw[name])
+    say(name, "all parse" if len(parsed) == served else f"{len(parsed)} of {served} parse")
+# Every attribute that an entry or a class names must be defined, and every
+# class but goauthentik.io/...: parsers refuse a schema with a "/" in a name.
 c.search(base, "(objectClass=*)", SUBTREE, attributes=["*", "+"])
 say("undefined in entries", *sorted(
     {n for e in c.response for n in e["attributes"] if n not in schema.attribute_types}

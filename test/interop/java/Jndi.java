@@ -105,12 +105,16 @@ public class Jndi {
         }));
 
         DirContext schema = s.getSchema("");
-        for (String kind : list(schema, "")) {
-            say(kind, String.join(" ", list(schema, kind)));
+        say("schema", String.join(" ", list(schema, "")));
+        for (String name : new String[] {"AttributeDefinition/memberOf", "AttributeDefinition/entryUUID",
+                "ClassDefinition/inetOrgPerson", "ClassDefinition/goauthentikUser", "MatchingRule/caseIgnoreMatch",
+                "SyntaxDefinition/1.3.6.1.4.1.1466.115.121.1.15"}) {
+            say(name, schema.getAttributes(name, new String[] {"NUMERICOID"}).get("NUMERICOID").get());
         }
-        // the definition of an entry's classes, found by way of the entry
-        DirContext classes = s.getSchemaClassDefinition("cn=alice," + users);
-        say("classes of alice", String.join(" ", list(classes, "")));
+        // The definitions of an entry's classes, found by way of the entry. Not
+        // those of a user: JNDI takes goauthentik.io/ldap/user for a path.
+        DirContext classes = s.getSchemaClassDefinition(users);
+        say("classes of ou=users", String.join(" ", list(classes, "")));
         s.close();
 
         LdapContext t = connect(url, null, null);
