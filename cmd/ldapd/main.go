@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -13,17 +14,18 @@ import (
 var version = "dev"
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run executes a command line and returns the exit status.
-func run(args []string, in io.Reader, out, errOut io.Writer) int {
+// run executes a command line and returns the exit status. The end of ctx
+// stops a server as a signal does.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := command()
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	if err := root.Execute(); err != nil {
+	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(errOut, "ldapd: %v\n", err)
 		return 1
 	}
