@@ -22,7 +22,7 @@ func (r *Rule) NormalizePiece(dst, piece []byte, pos Position) ([]byte, bool) {
 		return dst, false // their values have no parts
 	default:
 		out, ok := r.Normalize(dst, piece)
-		return out, ok || len(out) == len(dst)
+		return out, ok || len(piece) == 0 || r.form == formTelephone
 	}
 	start := len(dst)
 	if pos != Initial && len(piece) > 0 && piece[0] == ' ' {
