@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -250,8 +251,21 @@ func with(users string, more ...string) string {
 
 // user returns the line of a users file for a user, who has the password pw.
 func user(name, display string, groups ...string) string {
+	for i, g := range groups {
+		groups[i] = strconv.Quote(g)
+	}
 	return fmt.Sprintf("  - {username: %q, name: %q, email: \"%x@example.org\", groups: [%s], password: %q}\n",
 		name, display, name, strings.Join(groups, ", "), pwHash)
 }
 
 const pwHash = "$2a$04$r0EmzLUxGfIlFAek2BofpukJxWgUzJs4lEnI8UmACvrblH/KO.lRu" // of pw
+
+// without returns a users file that lacks a user made by [user].
+func without(t *testing.T, users, name string) string {
+	t.Helper()
+	i := strings.Index(users, fmt.Sprintf("  - {username: %q,", name))
+	if i < 0 {
+		t.Fatalf("no line for %s", name)
+	}
+	return users[:i] + users[i+strings.IndexByte(users[i:], '\n')+1:]
+}
