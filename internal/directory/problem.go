@@ -1,6 +1,11 @@
 package directory
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+)
 
 // Problem is something in the source that could not be served as it is. It
 // is for the log: the rest of the directory is served.
@@ -23,6 +28,14 @@ type problems struct {
 	byText map[string]int
 }
 
+// printable quotes a name that would not stay on its line of the log.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
 func (p *problems) add(entry, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if i, ok := p.byText[text]; ok {
@@ -33,5 +46,5 @@ func (p *problems) add(entry, format string, args ...any) {
 		p.byText = make(map[string]int)
 	}
 	p.byText[text] = len(p.list)
-	p.list = append(p.list, Problem{Entry: entry, Text: text, Count: 1})
+	p.list = append(p.list, Problem{Entry: printable(entry), Text: text, Count: 1})
 }

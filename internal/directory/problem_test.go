@@ -2,6 +2,7 @@ package directory
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -26,11 +27,11 @@ func TestProblems(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"group g: parent group " + id("elsewhere") + " is not known",
+		"group g: parent group \"" + id("elsewhere") + "\" is not known",
 		"group h (and 1 more): left out: its UUID is not one",
 		"user (and 1 more): left out: not a valid name",
 		"user Alice: left out: another one has the same DN",
-		"user alice (and 1 more): group " + id("gone") + " is not known",
+		"user alice (and 1 more): group \"" + id("gone") + "\" is not known",
 		"user erin: left out: another one has the same UUID",
 	}
 	for i := range got {
@@ -59,6 +60,18 @@ func squeeze(s string) string {
 		}
 	}
 	return string(out)
+}
+
+func TestProblemStaysOnItsLine(t *testing.T) {
+	_, problems := Tree{BaseDN: baseDN}.Build([]User{{UUID: id("a"), Username: "a\nb", Groups: []string{"x\ny"}, Attrs: map[string]any{"c\nd": 1}}}, nil)
+	if len(problems) != 2 {
+		t.Errorf("problems %q", problems)
+	}
+	for _, p := range problems {
+		if strings.Contains(p.String(), "\n") {
+			t.Errorf("%q", p)
+		}
+	}
 }
 
 func TestBadBase(t *testing.T) {

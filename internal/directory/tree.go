@@ -208,7 +208,7 @@ func (b *tree) members(list []User) [][]int32 {
 		for j, id := range u.Groups {
 			g, ok := b.groupByUUID[id]
 			if !ok {
-				b.problems.add("user "+u.Username, "group %s is not known", id)
+				b.problems.add("user "+u.Username, "group %q is not known", id)
 			} else if !slices.Contains(u.Groups[:j], id) {
 				members[g] = append(members[g], int32(i))
 			}
@@ -225,7 +225,7 @@ func (b *tree) children(list []Group) [][]int32 {
 		for j, id := range g.Parents {
 			p, ok := b.groupByUUID[id]
 			if !ok {
-				b.problems.add("group "+g.Name, "parent group %s is not known", id)
+				b.problems.add("group "+g.Name, "parent group %q is not known", id)
 			} else if !slices.Contains(g.Parents[:j], id) {
 				children[p] = append(children[p], int32(i))
 			}
