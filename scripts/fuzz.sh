@@ -11,7 +11,7 @@ n=0
 for pkg in $("$go" list ./...); do
 	for target in $("$go" test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
 		echo "== $pkg $target ($time)"
-		"$go" test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$pkg"
+		"$go" test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x "$pkg"
 		n=$((n + 1))
 	done
 done
