@@ -63,14 +63,16 @@ func (r *Rule) Normalize(dst, value []byte) ([]byte, bool) {
 }
 
 // AppliesTo reports whether values of an attribute can be compared by the
-// rule, so that an extensible match without an attribute looks at it.
+// rule. Any text may be compared with or without regard to case.
 func (r *Rule) AppliesTo(at *AttributeType) bool {
 	if at.Equality == nil {
 		return false
 	}
-	a, b := r.form, at.Equality.form
-	return a == b || (a == formIgnore || a == formExact) && (b == formIgnore || b == formExact)
+	b := at.Equality.form
+	return r.form == b || r.form.text() && (b.text() || b == formTelephone)
 }
+
+func (f form) text() bool { return f == formIgnore || f == formExact }
 
 // Compare orders two normalised values.
 func (r *Rule) Compare(a, b []byte) int {

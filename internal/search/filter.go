@@ -85,8 +85,8 @@ func (q *query) leaf(n *node, f *ldap.FilterNode) {
 		n.dn = f.DN
 		if f.Rule == nil {
 			n.rule = n.at.Equality
-		} else if n.rule, known = schema.LookupRule(f.Rule); !known {
-			n.rule = nil
+		} else if n.rule, known = schema.LookupRule(f.Rule); !known || n.at != nil && !n.rule.AppliesTo(n.at) {
+			n.rule = nil // RFC 4511 section 4.5.1.7.7: Undefined
 		}
 	}
 	if n.rule == nil {
