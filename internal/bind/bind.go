@@ -35,6 +35,7 @@ type Identity struct {
 	UUID     string
 	Username string
 	Entry    string // DN of the user's entry
+	Base     string // base DN of the user's tree
 	Search   bool   // may read the whole directory
 
 	Source Source // how the bind was granted, for the log
@@ -46,9 +47,10 @@ func (i *Identity) DN() string { return i.Entry }
 
 // Options make a Pipeline.
 type Options struct {
-	// Directory returns the directory of the moment, nil as long as none
-	// was loaded.
-	Directory     func() Directory
+	// Directory returns the tree that a DN belongs to, as it is at the
+	// moment; nil if it belongs to none. The error says that this cannot be
+	// told, because no tree was loaded yet.
+	Directory     func(dn ldap.DN) (Directory, error)
 	Authenticator Authenticator
 
 	// Where a one-time code may stand, and what separates it from what it
@@ -112,7 +114,7 @@ type subject struct {
 
 func (s subject) identity(g Granted) *Identity {
 	a := s.account
-	return &Identity{UUID: a.UUID, Username: a.Username, Entry: a.DN, Search: g.Search, Source: g.Source, Factor: g.Factor}
+	return &Identity{UUID: a.UUID, Username: a.Username, Entry: a.DN, Base: a.Base, Search: g.Search, Source: g.Source, Factor: g.Factor}
 }
 
 // resolve finds the user. One that does not exist goes all the way, as it must
@@ -122,9 +124,12 @@ func (p *Pipeline) resolve(text string) (subject, error) {
 	if err != nil {
 		return subject{}, &ldap.Error{Code: ldap.ResultInvalidDNSyntax, Message: "invalid DN", Err: err}
 	}
-	dir := p.Directory()
+	dir, err := p.Directory(dn)
+	if err != nil {
+		return subject{}, couldNotTell(err)
+	}
 	if dir == nil {
-		return subject{}, couldNotTell(errNotLoaded)
+		return subject{name: text}, nil
 	}
 	name, ok := dir.LoginName(dn)
 	if !ok {

@@ -123,7 +123,7 @@ func newServer(t testing.TB, codes mfa.UsedCodes, change func(*bind.Options)) *s
 	}
 	s.auth = local.NewAuthenticator(f, codes, s.Now)
 	o := bind.Options{
-		Directory:      func() bind.Directory { return people(f.Users()) },
+		Directory:      func(ldap.DN) (bind.Directory, error) { return people(f.Users()), nil },
 		Authenticator:  s.auth,
 		CodeInPassword: true,
 		CodeInUsername: true,
@@ -390,7 +390,9 @@ func TestAttempt(t *testing.T) {
 }
 
 func TestNotLoaded(t *testing.T) {
-	s := newServer(t, nil, func(o *bind.Options) { o.Directory = func() bind.Directory { return nil } })
+	s := newServer(t, nil, func(o *bind.Options) {
+		o.Directory = func(ldap.DN) (bind.Directory, error) { return nil, bind.ErrNotLoaded }
+	})
 	if got := words(s.bind(t, userDN("alice"), "secret")); got != "unknown unavailable 52" {
 		t.Error(got)
 	}

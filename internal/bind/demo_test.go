@@ -7,6 +7,7 @@ import (
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
+	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 )
 
@@ -25,7 +26,7 @@ func TestDemo(t *testing.T) {
 	s := newServer(t, nil, nil)
 	auth := local.NewAuthenticator(f, cache.NewMemory(s.Now), s.Now)
 	s.Pipeline = bind.New(bind.Options{
-		Directory:      func() bind.Directory { return snapshot },
+		Directory:      func(ldap.DN) (bind.Directory, error) { return snapshot, nil },
 		Authenticator:  auth,
 		CodeInPassword: true,
 		CodeInUsername: true,

@@ -62,7 +62,8 @@ func (l *Limited) Unwrap() error {
 	return ldap.Errorf(ldap.ResultBusy, "too many failed binds, try again later")
 }
 
-var errNotLoaded = errors.New("no directory was loaded yet")
+// ErrNotLoaded says that there is no directory to find anybody in.
+var ErrNotLoaded = errors.New("no directory was loaded yet")
 
 // couldNotTell makes an answer of an error that nobody classified, whatever it
 // wraps.

@@ -12,6 +12,7 @@ import (
 	"ldapd/internal/bind"
 	"ldapd/internal/config"
 	"ldapd/internal/directory"
+	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
 	"ldapd/internal/yamlfile"
@@ -28,9 +29,9 @@ type backend struct {
 	log     *zap.Logger
 	metrics *metrics
 
-	snapshot atomic.Pointer[directory.Snapshot]
-	auth     *local.Authenticator
-	watcher  *local.Watcher // nil: the users are built in
+	forest  atomic.Pointer[directory.Forest]
+	auth    *local.Authenticator
+	watcher *local.Watcher // nil: the users are built in
 }
 
 // openBackend loads the users, from the file of the configuration unless
@@ -80,7 +81,7 @@ func (b *backend) take(f *local.File) error {
 	} else {
 		b.auth.Update(f)
 	}
-	b.snapshot.Store(snap)
+	b.forest.Store(directory.NewForest(snap))
 
 	m := b.metrics
 	m.users.Set(float64(len(f.Users())))
@@ -117,9 +118,13 @@ func (b *backend) reload() {
 }
 
 // directory is what binds look names up in.
-func (b *backend) directory() bind.Directory {
-	if s := b.snapshot.Load(); s != nil {
-		return s
+func (b *backend) directory(dn ldap.DN) (bind.Directory, error) {
+	forest := b.forest.Load()
+	if forest == nil {
+		return nil, bind.ErrNotLoaded
 	}
-	return nil
+	if tree, ok := forest.TreeOf(dn); ok {
+		return tree, nil
+	}
+	return nil, nil
 }

@@ -94,7 +94,7 @@ func (d *Daemon) open(o Options) (err error) {
 		Redact:    (&redactor{separator: cfg.MFA.Separator, schema: schema.Builtin()}).redact,
 	})
 	h.engine = search.New(search.Config{
-		Snapshot:   d.backend.snapshot.Load,
+		Forest:     d.backend.forest.Load,
 		CookieKey:  key,
 		Entries:    cfg.Limits.Entries,
 		Time:       cfg.Limits.SearchTime,
@@ -185,8 +185,8 @@ func (d *Daemon) ready() error {
 	switch {
 	case d.stopping.Load():
 		return errors.New("shutting down")
-	case d.backend.snapshot.Load() == nil:
-		return errors.New("no directory was loaded yet")
+	case d.backend.forest.Load() == nil:
+		return bind.ErrNotLoaded
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindReques
 		return nil, &explained{err, reason}
 	}
 	h.metrics.bind(outcome, "", id.Source, id.Factor)
-	return &session{id, search.NewViewer(id.UUID, id.Search)}, nil
+	return &session{id, search.NewViewer(id.Base, id.UUID, id.Search)}, nil
 }
 
 // Search implements server.Handler.

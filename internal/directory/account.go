@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"bytes"
 	"strings"
 
 	"ldapd/internal/ldap"
@@ -11,6 +10,7 @@ import (
 // Account is what binding needs to know of a user.
 type Account struct {
 	UUID, Username, DN string
+	Base               string // of the tree
 	Active             bool
 }
 
@@ -23,7 +23,7 @@ func (s *Snapshot) LoginName(dn ldap.DN) (string, bool) {
 		return "", false
 	}
 	norm, err := ldap.NormalizeDN(nil, []byte(dn[n:].String()))
-	if err != nil || !bytes.Equal(norm, s.baseNorm) {
+	if err != nil || string(norm) != s.baseNorm {
 		return "", false
 	}
 	for i, rdn := range dn[:n] {
@@ -87,6 +87,7 @@ func (s *Snapshot) account(id ID) Account {
 		UUID:     text(schema.EntryUUID),
 		Username: text(schema.CN),
 		DN:       e.DN(),
+		Base:     s.BaseDN,
 		Active:   strings.EqualFold(text(schema.Active), "TRUE"),
 	}
 }

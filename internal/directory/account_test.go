@@ -46,12 +46,12 @@ func TestAccounts(t *testing.T) {
 		User{UUID: id("t1"), UID: "twice", PK: 11, Username: "t1"},
 		User{UUID: id("t2"), UID: "twice", PK: 12, Username: "t2"})
 	s := build(t, users, groups)
-	alice := Account{UUID: id("alice"), Username: "alice", DN: "cn=alice,ou=users," + lowerBase, Active: true}
-	carol := Account{UUID: id("carol"), Username: "carol", DN: "cn=carol,ou=users," + lowerBase}
+	alice := Account{Base: s.BaseDN, UUID: id("alice"), Username: "alice", DN: "cn=alice,ou=users," + lowerBase, Active: true}
+	carol := Account{Base: s.BaseDN, UUID: id("carol"), Username: "carol", DN: "cn=carol,ou=users," + lowerBase}
 	for name, want := range map[string]Account{
 		"alice": alice, "ALICE": alice, " alice ": alice, "ab12": alice, "AB12": alice,
 		"carol":  carol,
-		"cd34":   {UUID: id("cd34"), Username: "cd34", DN: "cn=cd34,ou=users," + lowerBase},
+		"cd34":   {Base: s.BaseDN, UUID: id("cd34"), Username: "cd34", DN: "cn=cd34,ou=users," + lowerBase},
 		"twice":  {},
 		"nobody": {},
 		"staff":  {},

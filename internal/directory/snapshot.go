@@ -18,7 +18,7 @@ type Snapshot struct {
 	Built  time.Time
 
 	base       ldap.DN
-	baseNorm   []byte
+	baseNorm   string
 	containers [len(containers)]ID // 0 where the tree has none
 
 	records []record
@@ -35,9 +35,13 @@ type Snapshot struct {
 func (s *Snapshot) take(b *builder, baseDN string, base ldap.DN) {
 	s.Schema, s.BaseDN, s.base, s.Built = b.schema, baseDN, base, time.Now()
 	s.records, s.chunks, s.forms = b.records, b.chunks, b.forms
-	s.baseNorm, _ = ldap.NormalizeDN(nil, []byte(baseDN))
+	norm, _ := ldap.NormalizeDN(nil, []byte(baseDN))
+	s.baseNorm = string(norm)
 	s.buildIndex()
 }
+
+// BaseNorm returns the base DN in normal form.
+func (s *Snapshot) BaseNorm() string { return s.baseNorm }
 
 // Base returns the base DN, taken apart.
 func (s *Snapshot) Base() ldap.DN { return s.base }

@@ -9,23 +9,23 @@ import (
 // Compare answers a CompareRequest (RFC 4511 section 4.10). v is nil for a
 // connection that is not bound.
 func (e *Engine) Compare(v *Viewer, req *ldap.CompareRequest) (bool, error) {
-	full := e.cfg.Snapshot()
+	forest := e.cfg.Forest()
 	switch {
-	case full == nil:
+	case forest == nil:
 		return false, errNotYet
 	case v == nil:
 		return false, errUnbound
 	}
-	snap, err := v.see(full)
+	base, err := ldap.NormalizeDN(nil, req.Entry)
+	if err != nil {
+		return false, err
+	}
+	snap, err := v.see(forest, base)
 	if err != nil {
 		return false, err
 	}
 	q := e.queries.Get().(*query)
 	defer e.release(q)
-	base, err := ldap.NormalizeDN(nil, req.Entry)
-	if err != nil {
-		return false, err
-	}
 	id, ok := snap.Find(base)
 	if !ok {
 		return false, noSuchObject(snap, base)

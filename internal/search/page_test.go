@@ -55,11 +55,10 @@ func TestPageThatEndsWithTheResultHasNoCookie(t *testing.T) {
 func TestPagesAcrossARefresh(t *testing.T) {
 	old, refreshed := newTree(t, 30), newTree(t, 40)
 	e := newEngine(old)
-	e.cfg.Snapshot = func() *directory.Snapshot { return old }
 	req := request(t, users, ldap.ScopeOne, "(objectClass=user)")
 	req.Controls = []ldap.Control{pagedControl(10, nil)}
 	first, _, controls := find(t, e, admin(), req)
-	e.cfg.Snapshot = func() *directory.Snapshot { return refreshed }
+	e.cfg.Forest = func() *directory.Forest { return directory.NewForest(refreshed) }
 	req.Controls = []ldap.Control{pagedControl(1000, cookieOf(t, controls))}
 	rest, _, _ := find(t, e, admin(), req)
 	want, _, _ := find(t, e, admin(), request(t, users, ldap.ScopeOne, "(objectClass=user)"))

@@ -7,10 +7,14 @@ import (
 
 // rootDSE makes the entry that tells what this server is and can (RFC 4512
 // section 5.1). It names just what is implemented.
-func (e *Engine) rootDSE(snap *directory.Snapshot) directory.Entry {
-	return directory.NewEntry(snap.Schema, "", []directory.Values{
+func (e *Engine) rootDSE(forest *directory.Forest) directory.Entry {
+	var bases []string
+	for _, s := range forest.Trees() {
+		bases = append(bases, s.BaseDN)
+	}
+	return directory.NewEntry(forest.Trees()[0].Schema, "", []directory.Values{
 		{Name: "objectClass", Values: []string{"top"}},
-		{Name: "namingContexts", Values: []string{snap.BaseDN}},
+		{Name: "namingContexts", Values: bases},
 		{Name: "subschemaSubentry", Values: []string{directory.SubschemaDN}},
 		{Name: "supportedLDAPVersion", Values: []string{"3"}},
 		{Name: "supportedControl", Values: Controls()},

@@ -23,8 +23,8 @@ type Writer interface {
 
 // Config is what an Engine needs.
 type Config struct {
-	// Snapshot returns the directory as it is now, nil if it was never loaded.
-	Snapshot func() *directory.Snapshot
+	// Forest returns the directory as it is now, nil if it was never loaded.
+	Forest func() *directory.Forest
 	// CookieKey authenticates paging cookies. Replicas share it.
 	CookieKey []byte
 	Entries   int           // most entries that one search or page returns, 0 for no limit
@@ -65,8 +65,8 @@ func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (controls 
 	if err != nil {
 		return nil, err
 	}
-	full := e.cfg.Snapshot()
-	if full == nil {
+	forest := e.cfg.Forest()
+	if forest == nil {
 		return nil, errNotYet
 	}
 	q := e.queries.Get().(*query)
@@ -78,14 +78,16 @@ func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (controls 
 	q.base = base[:0]
 	switch string(base) {
 	case "":
-		return nil, q.single(full, e.rootDSE(full), req, w)
+		return nil, q.single(forest.Trees()[0], e.rootDSE(forest), req, w)
 	case directory.SubschemaDN:
-		return nil, q.single(full, full.Subschema(), req, w)
+		// Trees differ in custom attributes alone, and those are of the users
+		// that they share.
+		return nil, q.single(forest.Trees()[0], forest.Trees()[0].Subschema(), req, w)
 	}
 	if v == nil {
 		return nil, errUnbound
 	}
-	snap, err := v.see(full)
+	snap, err := v.see(forest, base)
 	if err != nil {
 		return nil, err
 	}

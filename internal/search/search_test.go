@@ -96,14 +96,18 @@ func newTree(t testing.TB, n int) *directory.Snapshot {
 }
 
 func newEngine(s *directory.Snapshot) *Engine {
+	var forest *directory.Forest
+	if s != nil {
+		forest = directory.NewForest(s)
+	}
 	return New(Config{
-		Snapshot:  func() *directory.Snapshot { return s },
+		Forest:    func() *directory.Forest { return forest },
 		CookieKey: []byte("0123456789abcdef0123456789abcdef"),
 		Version:   "test",
 	})
 }
 
-var admin = func() *Viewer { return NewViewer("10000000-0000-4000-8000-000000000000", true) }
+var admin = func() *Viewer { return NewViewer(base, "10000000-0000-4000-8000-000000000000", true) }
 
 func request(t testing.TB, dn string, scope ldap.Scope, filter string, attrs ...string) *ldap.SearchRequest {
 	t.Helper()
@@ -232,7 +236,7 @@ func TestDirectoryNeverLoaded(t *testing.T) {
 
 func TestViewerWithoutSearchRight(t *testing.T) {
 	e := newEngine(newTree(t, 10))
-	v := NewViewer("10000000-0000-4000-8000-000000000003", false)
+	v := NewViewer(base, "10000000-0000-4000-8000-000000000003", false)
 	w, _, _ := find(t, e, v, request(t, base, ldap.ScopeSub, "(objectClass=*)"))
 	want := []string{
 		base, "ou=users," + base, "cn=user3,ou=users," + base, "ou=groups," + base, "cn=group3,ou=groups," + base,
@@ -253,7 +257,7 @@ func TestViewerWithoutSearchRight(t *testing.T) {
 
 func TestViewerThatIsGone(t *testing.T) {
 	e := newEngine(newTree(t, 2))
-	v := NewViewer("10000000-0000-4000-8000-00000000ffff", true)
+	v := NewViewer(base, "10000000-0000-4000-8000-00000000ffff", true)
 	if _, code, _ := find(t, e, v, request(t, base, ldap.ScopeSub, "(cn=*)")); code != ldap.ResultOperationsError {
 		t.Errorf("got %v, want operationsError", code)
 	}

@@ -104,8 +104,8 @@ func TestMust8NotLoaded(t *testing.T) {
 func startEmpty(t *testing.T) *service {
 	t.Helper()
 	s := server.New(server.Config{Handler: &empty{
-		binds:  bind.New(bind.Options{Directory: func() bind.Directory { return nil }}),
-		engine: search.New(search.Config{Snapshot: func() *directory.Snapshot { return nil }}),
+		binds:  bind.New(bind.Options{Directory: func(wire.DN) (bind.Directory, error) { return nil, bind.ErrNotLoaded }}),
+		engine: search.New(search.Config{Forest: func() *directory.Forest { return nil }}),
 	}})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
