@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 
+	"go.uber.org/zap"
+
 	"ldapd/internal/bind"
 	"ldapd/internal/ldap"
 	"ldapd/internal/search"
@@ -23,6 +25,11 @@ var _ server.Handler = (*handler)(nil)
 type session struct {
 	*bind.Identity
 	viewer *search.Viewer
+}
+
+// LogFields says how the bind was granted.
+func (s *session) LogFields() []zap.Field {
+	return []zap.Field{zap.String("source", string(s.Source)), zap.String("factor", string(s.Factor))}
 }
 
 // Bind implements server.Handler.

@@ -43,7 +43,7 @@ func (w *worker) bind(m ldap.Message, start time.Time) error {
 	if err == nil {
 		c.identity = id
 	}
-	w.done(m, start, err, event{dn: req.Name})
+	w.done(m, start, err, event{dn: req.Name, identity: id})
 	w.flush()
 	if code(Result(err)) == ldap.ResultUnavailable {
 		// Nextcloud goes on searching over the connection whose bind it could

@@ -21,6 +21,9 @@ type event struct {
 	entries  int
 }
 
+// A describer is an identity that tells the log how it was proved.
+type describer interface{ LogFields() []zap.Field }
+
 // A reasoner is an error that gives the log a word for why.
 type reasoner interface{ Reason() string }
 
@@ -59,6 +62,9 @@ func (c *Conn) fields(id int32, took time.Duration, code ldap.ResultCode, err er
 			zap.Int("entries", ev.entries))
 	}
 	fields = append(fields, zap.Int("code", int(code)), zap.Stringer("result", code), zap.Duration("took", took))
+	if how, ok := ev.identity.(describer); ok && ev.dn != nil {
+		fields = append(fields, how.LogFields()...)
+	}
 	var why reasoner
 	if errors.As(err, &why) {
 		fields = append(fields, zap.String("reason", why.Reason()))
