@@ -373,7 +373,7 @@ func TestLogHoldsNoCredential(t *testing.T) {
 			t.Errorf("the log holds %s:\n%s", secret, text)
 		}
 	}
-	for _, want := range []string{"(cn=bob;[hidden])", "(userPassword=[hidden])", "cn=ldapservice,ou=users," + base, "code_used", `"reason"`, `"source":"hash","factor":"totp"`} {
+	for _, want := range []string{"(cn=bob;[hidden])", "(userPassword=[hidden])", "cn=ldapservice,ou=users," + base, "code_used", `"reason"`, `"source": "hash", "factor": "totp"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log lacks %s:\n%s", want, text)
 		}
