@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -28,8 +29,12 @@ const (
 	formUUID
 )
 
-// A directory string has at least one character (RFC 4517 section 3.3.6).
+// A directory string is UTF-8 of at least one character (RFC 4517 section
+// 3.3.6).
 func normIgnore(dst, value []byte) ([]byte, bool) {
+	if !utf8.Valid(value) {
+		return dst, false
+	}
 	start := len(dst)
 	dst = ldap.Fold(dst, value)
 	return dst, len(dst) > start
@@ -37,6 +42,9 @@ func normIgnore(dst, value []byte) ([]byte, bool) {
 
 // normExact is the string preparation of RFC 4518 without case folding.
 func normExact(dst, value []byte) ([]byte, bool) {
+	if !utf8.Valid(value) {
+		return dst, false
+	}
 	for _, c := range value {
 		if c >= 0x80 {
 			value = norm.NFKC.Bytes(value)

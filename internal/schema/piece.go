@@ -1,5 +1,10 @@
 package schema
 
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
 // Position is the place of a piece in a substring assertion.
 type Position uint8
 
@@ -17,12 +22,15 @@ const (
 // be empty.
 func (r *Rule) NormalizePiece(dst, piece []byte, pos Position) ([]byte, bool) {
 	switch r.form {
-	case formIgnore, formExact:
+	case formIgnore, formExact, formList:
 	case formDN, formInteger, formBoolean, formTime, formOID, formFirst, formUUID:
 		return dst, false // their values have no parts
 	default:
 		out, ok := r.Normalize(dst, piece)
 		return out, ok || len(piece) == 0 || r.form == formTelephone
+	}
+	if !utf8.Valid(piece) {
+		return dst, false
 	}
 	start := len(dst)
 	if pos != Initial && len(piece) > 0 && piece[0] == ' ' {
@@ -40,5 +48,20 @@ func (r *Rule) NormalizePiece(dst, piece []byte, pos Position) ([]byte, bool) {
 	if pos != Final && len(dst) > body && piece[len(piece)-1] == ' ' {
 		dst = append(dst, ' ')
 	}
+	if r.form == formList {
+		dst = trimLines(dst, start)
+	}
 	return dst, true
+}
+
+// trimLines drops the blanks that were kept of a piece of a postal address
+// where they stand at an end of a line, as lines have none there.
+func trimLines(piece []byte, start int) []byte {
+	if p := bytes.TrimLeft(piece[start:], " "); len(p) > 0 && p[0] == '$' {
+		piece = append(piece[:start], p...)
+	}
+	if p := bytes.TrimRight(piece[start:], " "); len(p) > 0 && p[len(p)-1] == '$' {
+		piece = piece[:start+len(p)]
+	}
+	return piece
 }

@@ -113,6 +113,17 @@ func TestNormalizePiece(t *testing.T) {
 	if got, ok := telephoneNumberSubstrings.NormalizePiece(nil, []byte("30-1 2"), Any); !ok || string(got) != "3012" {
 		t.Errorf("telephone: %q %v", got, ok)
 	}
+	for piece, want := range map[string]string{"  0 $ 8": " 0$8", " $8": "$8", "8 ": "8 ", "8$ ": "8$"} {
+		if got, ok := caseIgnoreListSubstrings.NormalizePiece([]byte("x"), []byte(piece), Any); !ok || string(got) != "x"+want {
+			t.Errorf("postal address: %q: %q %v, want %q", piece, got, ok, want)
+		}
+	}
+	if _, ok := caseIgnoreSubstringsMatch.NormalizePiece(nil, []byte("\xff"), Any); ok {
+		t.Error("a piece that is not UTF-8")
+	}
+	if _, ok := caseIgnoreMatch.Normalize(nil, []byte("\xff\xd8")); ok {
+		t.Error("a directory string that is not UTF-8")
+	}
 	if _, ok := numericStringSubstrings.NormalizePiece(nil, []byte("x"), Any); ok {
 		t.Error("a letter in a numeric string")
 	}
