@@ -367,9 +367,6 @@ func (w *worker) next() (ldap.Message, error) {
 		if err := w.flush(); err != nil {
 			return ldap.Message{}, err
 		}
-		if c.srv.closing.Load() && len(have) == 0 {
-			return ldap.Message{}, errShutdown
-		}
 		if err := w.fill(size); err != nil {
 			return ldap.Message{}, err
 		}
@@ -438,8 +435,8 @@ func (w *worker) setDeadline() error {
 	}
 	w.c.raw.SetReadDeadline(deadline)
 	// Shutdown sets closing first and the deadline after: one of us sees the
-	// other.
-	if len(w.in) == 0 && w.c.srv.closing.Load() {
+	// other. A message begun is not waited for.
+	if w.c.srv.closing.Load() {
 		return errShutdown
 	}
 	return nil

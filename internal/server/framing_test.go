@@ -2,11 +2,12 @@ package server_test
 
 import (
 	"bytes"
-	"net"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
@@ -122,16 +123,41 @@ func TestClaimedLengthAllocatesNothing(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	begun := append(lit(t, whoAmI+"30 83 0f ff f0 02 01 04 63 83 0f ff e8 04 83 0f ff 00"), make([]byte, 5<<10)...)
 	for _, c := range clients {
-		c.send("30 83 0f ff f0 02 01 01 63 83 0f ff e8 04 83 0f ff 00 'x'")
+		c.sendBytes(begun)
+		c.expect(whoAmIAlice)
 	}
 	for range conns {
-		f.dial().exchange(whoAmI, whoAmINobody) // time passes
+		f.dial().exchange(whoAmI, whoAmINobody) // the rest is read meanwhile
 	}
 	runtime.ReadMemStats(&after)
 	if got := after.TotalAlloc - before.TotalAlloc; got > conns<<20/4 {
 		t.Errorf("%d connections that claim 1 MiB each made the process allocate %d octets", conns, got)
 	}
+}
+
+// A connection that waits does not keep the large message that it sent last.
+func TestWaitingConnectionKeepsLittle(t *testing.T) {
+	const conns, size = 32, 900_000
+	f := start(t, server.Config{Handler: &handler{
+		search: func(*server.Conn, *ldap.SearchRequest, *server.SearchWriter) ([]byte, error) { return nil, nil },
+	}, Log: zap.NewNop()})
+	large := lit(t, searchFor(4, strings.Repeat("x", size)))
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // a pool keeps things for one
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for range conns {
+		c := f.dialBound()
+		c.sendBytes(large)
+		c.expect(searchDone)
+	}
+	await(t, "memory is freed", func() bool { return heap() < before+conns*size/4 })
 }
 
 // Clients exist that write every length with four octets.
@@ -162,23 +188,24 @@ func TestReadTimeout(t *testing.T) {
 		c.expect(timeout)
 		c.expectEnd()
 	}
-	// The time runs from the first octet on: dribbling buys none.
+	// The time runs from the first octet on: dribbling buys none. An octet
+	// follows each millisecond, and would for a minute.
 	c := f.dial()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func(nc net.Conn) {
+	taken := make(chan int)
+	go func() {
+		n := 0
 		for _, b := range append([]byte{0x30, 0x83, 0, 0xff, 0}, make([]byte, 0xff00)...) {
-			if _, err := nc.Write([]byte{b}); err != nil {
-				return
+			if _, err := c.Write([]byte{b}); err != nil {
+				break
 			}
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Millisecond):
-			}
+			n++
+			time.Sleep(time.Millisecond)
 		}
-	}(c.Conn)
-	c.expect(timeout)
+		taken <- n
+	}()
+	if n := receive(t, "the cut", taken); n > 2000 {
+		t.Errorf("%d octets were waited for", n)
+	}
 }
 
 func TestIdleTimeout(t *testing.T) {

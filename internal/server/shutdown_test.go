@@ -87,13 +87,22 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A handshake that is under way does not delay.
+// A handshake that is under way does not delay, and gets no notice in the
+// clear.
 func TestShutdownDuringHandshake(t *testing.T) {
-	f := startTLS(t, server.Config{})
-	c := f.dial()
+	secure := startTLS(t, server.Config{})
+	c := secure.dial()
 	c.send("16 03 01 00 c8 01")
-	await(t, "the connection is counted", func() bool { return f.metric("ldapd_connections") == 1 })
-	if err := receive(t, "Shutdown", f.shutdown(context.Background())); err != nil {
+	await(t, "the connection is counted", func() bool { return secure.metric("ldapd_connections") == 1 })
+	if err := receive(t, "Shutdown", secure.shutdown(context.Background())); err != nil {
+		t.Errorf("Shutdown returned %v", err)
+	}
+	expectAlert(t, c)
+
+	plain := start(t, server.Config{TLSConfig: serverTLS()})
+	c = plain.dial()
+	c.exchange(startTLSRequest, startTLSAnswer)
+	if err := receive(t, "Shutdown", plain.shutdown(context.Background())); err != nil {
 		t.Errorf("Shutdown returned %v", err)
 	}
 	expectAlert(t, c)
