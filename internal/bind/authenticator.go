@@ -24,7 +24,7 @@ type Recaller interface {
 // Attempt is one reading of a credential.
 type Attempt struct {
 	Name    string            // the login name as the client wrote it, without a code
-	Account directory.Account // zero if not Known
+	Account directory.Account // if not Known, at most the Base; without that it is no DN of a user
 	Known   bool
 
 	Password Secret
@@ -56,14 +56,17 @@ type Source string
 const (
 	SourceHash   Source = "hash"   // the password hash was computed
 	SourceMemory Source = "memory" // the password is the one that was right before
+	SourceFlow   Source = "flow"   // authentik ran its flow
 )
 
 // Factor is the second factor that was proved, in log and metric.
 type Factor string
 
 const (
-	FactorNone Factor = "none"
-	FactorTOTP Factor = "totp"
+	FactorNone   Factor = "none"
+	FactorTOTP   Factor = "totp"
+	FactorStatic Factor = "static" // a code from a list
+	FactorDuo    Factor = "duo"    // a push that the user confirmed
 )
 
 // Secret is a credential; it prints as ***.

@@ -20,6 +20,8 @@ type Directory interface {
 	// LoginName returns the name that the DN asks for; not ok if it is no
 	// DN of a user.
 	LoginName(dn ldap.DN) (name string, ok bool)
+	// AccountByName finds a user. For a name that nobody has it returns an
+	// account with the Base only.
 	AccountByName(name string) (directory.Account, bool)
 }
 
@@ -79,7 +81,7 @@ func New(o Options) *Pipeline {
 	return &Pipeline{Options: o, recaller: recaller, limiter: newLimiter(o.Limits, o.Now)}
 }
 
-// Bind answers a request. The error is a *Denied (49), a *Limited (51), or an
+// Bind answers a request. The error is a *Denied (49 or 50), a *Limited (51), or an
 // ldap.Error: 34 for what is no DN, 52 for all that could not be told.
 func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 	who, err := p.resolve(req.DN)
@@ -193,6 +195,9 @@ func (p *Pipeline) authenticate(ctx context.Context, attempts []Attempt) (Grante
 		var d *Denied
 		if !errors.As(err, &d) {
 			return Granted{}, couldNotTell(err)
+		}
+		if d.Final {
+			return Granted{}, d
 		}
 		if denied == nil || d.Reason.passwordRight() && !denied.Reason.passwordRight() {
 			denied = d

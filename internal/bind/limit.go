@@ -1,10 +1,6 @@
 package bind
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"net/netip"
 	"sync"
 	"time"
@@ -37,7 +33,7 @@ const maxTallies = 1 << 16
 type limiter struct {
 	Limits
 	now func() time.Time
-	key [32]byte // of this process
+	key key
 
 	mu        sync.Mutex
 	users     table // user and address
@@ -46,17 +42,13 @@ type limiter struct {
 }
 
 func newLimiter(l Limits, now func() time.Time) *limiter {
-	r := &limiter{
-		Limits: l, now: now,
+	return &limiter{
+		Limits: l, now: now, key: newKey(),
 		users:     table{window: failureWindow, max: maxTallies},
 		addresses: table{window: failureWindow, max: maxTallies},
 		codes:     table{window: wrongCodeWindow, max: maxTallies},
 	}
-	rand.Read(r.key[:]) // never fails
-	return r
 }
-
-type digest [16]byte
 
 // count says where a bind counts.
 type count struct {
@@ -67,10 +59,10 @@ type count struct {
 func (l *limiter) count(who subject, req Request) count {
 	user, addr := who.key(), addressKey(req.Addr)
 	return count{
-		user:    l.digest("user", user, addr),
-		address: l.digest("address", addr),
-		code:    l.digest("code", user),
-		secret:  l.digest("secret", user, string(who.code), string(req.Password)),
+		user:    l.key.digest("user", user, addr),
+		address: l.key.digest("address", addr),
+		code:    l.key.digest("code", user),
+		secret:  l.key.digest("secret", user, string(who.code), string(req.Password)),
 	}
 }
 
@@ -84,19 +76,6 @@ func addressKey(a netip.Addr) string {
 		}
 	}
 	return a.String()
-}
-
-func (l *limiter) digest(parts ...string) (d digest) {
-	mac := hmac.New(sha256.New, l.key[:])
-	var size [8]byte
-	for _, p := range parts {
-		binary.BigEndian.PutUint64(size[:], uint64(len(p)))
-		mac.Write(size[:])
-		mac.Write([]byte(p))
-	}
-	var sum [sha256.Size]byte
-	copy(d[:], mac.Sum(sum[:0]))
-	return d
 }
 
 // admit refuses a bind that is beyond a limit.

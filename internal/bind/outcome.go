@@ -10,7 +10,8 @@ import (
 // and documentation; the client sees none of them.
 type Reason string
 
-// Denied: the answer is 49, and takes the same time for each of them.
+// Denied: the answer is 49, and takes the same time for each of them. For
+// NoAccess it is 50.
 const (
 	UnknownUser    Reason = "unknown_user" // no such user, or no DN of a user
 	Inactive       Reason = "inactive"     // the user is disabled
@@ -20,6 +21,11 @@ const (
 	WrongCode      Reason = "wrong_code"      // right password
 	CodeUsed       Reason = "code_used"       // right password and code, but the code served before
 	CodeUnexpected Reason = "code_unexpected" // right password, and a code for a user without a second factor
+	FactorDenied   Reason = "factor_denied"   // right password, but the user did not confirm
+	FactorUnusable Reason = "factor_unusable" // right password, but the user has no second factor that LDAP can ask for
+	Policy         Reason = "policy"          // a policy of the flow refused, or the flow did
+	NoLogin        Reason = "no_login"        // the flow ended with nobody logged in
+	NoAccess       Reason = "no_access"       // right credential, but the user may not use the application
 )
 
 // Limited: the answer is 51.
@@ -36,18 +42,33 @@ const (
 	Unavailable Reason = "unavailable" // could not be told, the answer is 52
 )
 
-// passwordRight reports that only the second factor was in the way.
+// passwordRight reports that the password was not what was in the way.
 func (r Reason) passwordRight() bool {
-	return r == CodeMissing || r == WrongCode || r == CodeUsed || r == CodeUnexpected
+	switch r {
+	case CodeMissing, WrongCode, CodeUsed, CodeUnexpected, FactorDenied, FactorUnusable, NoAccess:
+		return true
+	}
+	return false
 }
 
-// Denied is the error of a bind with a wrong credential.
-type Denied struct{ Reason Reason }
+// Denied is the error of a bind with a wrong credential, or of a user who may
+// not bind.
+type Denied struct {
+	Reason Reason
+	// Final says that no other reading of the credential can be right, so
+	// none is to be tried. An authenticator may set it only if the time until
+	// then tells nothing, or nothing that the client may not know.
+	Final bool
+}
 
 func (d *Denied) Error() string { return "bind denied: " + string(d.Reason) }
 
-// Unwrap returns the answer, which is one for all reasons.
+// Unwrap returns the answer, which is one for all that is wrong with a
+// credential.
 func (d *Denied) Unwrap() error {
+	if d.Reason == NoAccess {
+		return ldap.Errorf(ldap.ResultInsufficientAccess, "no access to this application")
+	}
 	return ldap.Errorf(ldap.ResultInvalidCredentials, "invalid credentials")
 }
 
