@@ -38,14 +38,15 @@ func (s *Snapshot) LoginName(dn ldap.DN) (string, bool) {
 }
 
 // AccountByName finds a user by username, ignoring case, or else by the
-// attribute uid if only one user has it.
+// attribute uid if only one user has it. If there is none, the account has the
+// Base only.
 func (s *Snapshot) AccountByName(name string) (Account, bool) {
 	for _, id := range []uint16{schema.CN, schema.UID} {
 		if user, n := s.userWith(id, name); n == 1 {
 			return s.account(user), true
 		}
 	}
-	return Account{}, false
+	return Account{Base: s.BaseDN}, false
 }
 
 // AccountByUUID finds a user by its UUID.

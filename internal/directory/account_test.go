@@ -48,17 +48,18 @@ func TestAccounts(t *testing.T) {
 	s := build(t, users, groups)
 	alice := Account{Base: s.BaseDN, UUID: id("alice"), Username: "alice", DN: "cn=alice,ou=users," + lowerBase, Active: true}
 	carol := Account{Base: s.BaseDN, UUID: id("carol"), Username: "carol", DN: "cn=carol,ou=users," + lowerBase}
+	none := Account{Base: s.BaseDN}
 	for name, want := range map[string]Account{
 		"alice": alice, "ALICE": alice, " alice ": alice, "ab12": alice, "AB12": alice,
 		"carol":  carol,
 		"cd34":   {Base: s.BaseDN, UUID: id("cd34"), Username: "cd34", DN: "cn=cd34,ou=users," + lowerBase},
-		"twice":  {},
-		"nobody": {},
-		"staff":  {},
-		"users":  {},
-		"":       {},
+		"twice":  none,
+		"nobody": none,
+		"staff":  none,
+		"users":  none,
+		"":       none,
 	} {
-		if got, ok := s.AccountByName(name); got != want || ok != (want != Account{}) {
+		if got, ok := s.AccountByName(name); got != want || ok != (want != none) {
 			t.Errorf("%q: %+v %v, want %+v", name, got, ok, want)
 		}
 	}
