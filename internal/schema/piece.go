@@ -27,7 +27,7 @@ func (r *Rule) NormalizePiece(dst, piece []byte, pos Position) ([]byte, bool) {
 		return dst, false // their values have no parts
 	default:
 		out, ok := r.Normalize(dst, piece)
-		return out, ok || len(piece) == 0 || r.form == formTelephone
+		return out, ok || len(bytes.Trim(piece, " ")) == 0 || r.form == formTelephone
 	}
 	if !utf8.Valid(piece) {
 		return dst, false

@@ -124,6 +124,9 @@ func TestNormalizePiece(t *testing.T) {
 	if _, ok := caseIgnoreMatch.Normalize(nil, []byte("\xff\xd8")); ok {
 		t.Error("a directory string that is not UTF-8")
 	}
+	if got, ok := numericStringSubstrings.NormalizePiece(nil, []byte("  "), Any); !ok || len(got) != 0 {
+		t.Errorf("blanks in a numeric string: %q %v", got, ok)
+	}
 	if _, ok := numericStringSubstrings.NormalizePiece(nil, []byte("x"), Any); ok {
 		t.Error("a letter in a numeric string")
 	}
