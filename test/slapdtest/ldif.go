@@ -13,6 +13,10 @@ import (
 // writeEntry writes an entry as LDIF (RFC 2849), in slapd's dialect.
 func writeEntry(w *bufio.Writer, e directory.Entry, extra func(directory.Entry) []directory.Values) {
 	writeLine(w, "dn", e.DNBytes())
+	var more []directory.Values
+	if extra != nil {
+		more = extra(e)
+	}
 	for a := range e.Attrs() {
 		switch a.Type.ID {
 		case schema.EntryDN, schema.SubschemaSubentry, schema.HasSubordinates:
@@ -21,15 +25,24 @@ func writeEntry(w *bufio.Writer, e directory.Entry, extra func(directory.Entry) 
 		for v := range a.Values() {
 			writeLine(w, AttributeName(a.Type.Name), slapdValue(a.Type, v))
 		}
-	}
-	if extra != nil {
-		for _, a := range extra(e) {
-			for _, v := range a.Values {
-				writeLine(w, a.Name, []byte(v))
+		// slapd wants all values of an attribute together.
+		for i := range more {
+			if more[i].Name == a.Type.Name {
+				writeValues(w, more[i])
+				more[i].Values = nil
 			}
 		}
 	}
+	for _, m := range more {
+		writeValues(w, m)
+	}
 	w.WriteByte('\n')
+}
+
+func writeValues(w *bufio.Writer, a directory.Values) {
+	for _, v := range a.Values {
+		writeLine(w, a.Name, []byte(v))
+	}
 }
 
 // writeLine writes all values in base64 that might not be plain text.

@@ -274,7 +274,7 @@ access to * by users read by * none
 	for _, index := range Indexes {
 		fmt.Fprintf(&b, "index %s\n", index)
 	}
-	b.WriteString("overlay sssvlv\n")
+	b.WriteString("overlay sssvlv\nsssvlv-max 1000\nsssvlv-maxperconn 1000\n")
 	conf := filepath.Join(dir, "slapd.conf")
 	return conf, os.WriteFile(conf, []byte(b.String()), 0o600)
 }
