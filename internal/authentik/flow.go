@@ -1,0 +1,447 @@
+package authentik
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"ldapd/internal/bind"
+)
+
+// Limits of one execution of a flow.
+const (
+	stageTimeout = 30 * time.Second // of one request; passwords are hashed in it
+	duoTimeout   = 90 * time.Second // authentik answers when the user did, within a minute
+	maxAnswers   = 10               // of ours
+	maxRedirects = 10               // behind one request
+	maxChallenge = 1 << 20          // octets
+)
+
+// flowQuery is the query of each request to a flow. authentik goes on with a
+// redirect only if its own encoding of the query is the same, octet by octet:
+// the pair goauthentik.io/outpost/ldap=true, encoded twice.
+const flowQuery = "query=goauthentik.io%252Foutpost%252Fldap%3Dtrue"
+
+// Execution is one run of a provider's authentication flow.
+type Execution struct {
+	Flow     string // slug
+	AppSlug  string // of the application whose access is checked
+	Provider int
+
+	Username string
+	Password bind.Secret
+	Code     bind.Secret // empty: none
+
+	// PasswordAsCode answers a stage that wants a code with the password, if
+	// no stage before wanted that.
+	PasswordAsCode bool
+
+	ClientIP  netip.Addr  // of the LDAP client; the zero value is this host
+	MFACookie bind.Secret // Session.MFACookie of an earlier execution; empty: none
+}
+
+// Session is a login that was proved.
+type Session struct {
+	Trace
+	UserPK   int
+	Username string
+	UID      string // 64 hex digits
+	Search   bool   // may read the whole directory
+	Factor   bind.Factor
+
+	Cookies   []Cookie // of the session, for Logout
+	MFACookie bind.Secret
+	Expires   time.Time // zero: authentik sets no end
+	Hash      string    // by which authentik says that the session ended; may be empty
+}
+
+// Refusal is the error of a flow that said no.
+type Refusal struct {
+	Trace
+	Stage  string // component that said so, or one of the steps behind the flow
+	Reason bind.Reason
+	Detail string // what an administrator should know; may be empty
+
+	// PasswordRight says that the flow accepted the password before.
+	PasswordRight bool
+}
+
+func (r *Refusal) Error() string {
+	s := "refused: " + string(r.Reason)
+	if r.Stage != "" {
+		s = "refused by " + r.Stage + ": " + string(r.Reason)
+	}
+	if r.Detail != "" {
+		s += " (" + r.Detail + ")"
+	}
+	return s
+}
+
+// FlowError is the error of a flow that came to no end, which says nothing of
+// the credential.
+type FlowError struct {
+	Trace
+	Stage string // component at hand; empty: none yet
+	Err   error
+}
+
+func (e *FlowError) Error() string {
+	if e.Stage == "" {
+		return "flow: " + e.Err.Error()
+	}
+	return "flow at " + e.Stage + ": " + e.Err.Error()
+}
+
+func (e *FlowError) Unwrap() error { return e.Err }
+
+// Trace tells what an execution did.
+type Trace struct {
+	Stages    []StageTiming
+	RequestID string // of the last answer, in authentik's log
+}
+
+// String lists the stages and their times.
+func (t Trace) String() string {
+	var b strings.Builder
+	for i, s := range t.Stages {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(s.Component + " " + s.Took().Round(100*time.Microsecond).String())
+	}
+	return b.String()
+}
+
+// StageTiming is the time that one stage took: until its challenge was there,
+// and until the answer to it was judged. A time is 0 if there was no such
+// request.
+type StageTiming struct {
+	Component string // or one of the steps behind the flow
+	Get, Post time.Duration
+}
+
+// Took returns the time of the stage as a whole.
+func (s StageTiming) Took() time.Duration { return s.Get + s.Post }
+
+// The steps behind a flow, named like stages.
+const (
+	StepUser   = "users/me"
+	StepAccess = "check_access"
+)
+
+// Execute runs a flow. It returns a *Refusal if the flow said no, and a
+// *FlowError for everything else: that says nothing of the credential.
+func (c *Client) Execute(ctx context.Context, e Execution) (*Session, error) {
+	if !utf8.ValidString(e.Username + string(e.Password+e.Code)) {
+		// JSON cannot carry it, and no credential of authentik's is such.
+		return nil, &Refusal{Reason: bind.WrongPassword, Detail: "not UTF-8"}
+	}
+	x, err := c.newExecution(e)
+	if err != nil {
+		return nil, &FlowError{Err: err}
+	}
+	s, err := x.run(ctx)
+	if err == nil {
+		s.Trace = x.trace
+		return s, nil
+	}
+	var r *Refusal
+	if errors.As(err, &r) {
+		// A flow or an application may be open to outposts only, so a token
+		// that is no longer good has everybody refused.
+		if r.Reason == bind.Policy || r.Reason == bind.NoLogin || r.Reason == bind.NoAccess {
+			if err := c.get(ctx, "root/config/", nil, new(RootConfig)); err != nil {
+				return nil, &FlowError{Trace: x.trace, Stage: r.Stage, Err: fmt.Errorf("is the token still good? %w", err)}
+			}
+		}
+		r.Trace = x.trace
+		return nil, r
+	}
+	return nil, &FlowError{Trace: x.trace, Stage: x.stage, Err: err}
+}
+
+// execution is a flow under way.
+type execution struct {
+	Execution
+	c      *Client
+	path   string
+	header http.Header
+	jar    jar
+	trace  Trace
+
+	stage    string          // at hand
+	answered map[string]bool // components
+	sid      string          // of the session that the last answer was given in
+
+	passwordSent  bool // to a stage that checks it
+	passwordRight bool
+	factor        bind.Factor
+}
+
+func (c *Client) newExecution(e Execution) (*execution, error) {
+	token, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	ip := e.ClientIP.Unmap().WithZone("")
+	if !ip.IsValid() {
+		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	x := &execution{
+		Execution: e, c: c,
+		path:     executorPath(e.Flow),
+		answered: make(map[string]bool),
+		factor:   bind.FactorNone,
+		// No Authorization: it would be about the service account then.
+		header: http.Header{
+			"X-Authentik-Remote-Ip":     {ip.String()},
+			"X-Authentik-Outpost-Token": {token},
+		},
+	}
+	if e.MFACookie != "" {
+		x.jar.set(mfaCookie, string(e.MFACookie))
+	}
+	return x, nil
+}
+
+func executorPath(flow string) string { return "flows/executor/" + url.PathEscape(flow) + "/" }
+
+// run goes through the flow and the steps behind it.
+func (x *execution) run(ctx context.Context) (*Session, error) {
+	ch, err := x.show(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for answers := 0; ; answers++ {
+		if err := x.judge(ch); err != nil {
+			return nil, err
+		}
+		if ch.Component == componentRedirect {
+			return x.prove(ctx)
+		}
+		answer, err := x.answer(ch)
+		if err != nil {
+			return nil, err
+		}
+		if answers == maxAnswers {
+			return nil, fmt.Errorf("more than %d stages", maxAnswers)
+		}
+		if ch, err = x.solve(ctx, ch, answer); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// judge decides whether a challenge means that the answer before it was
+// refused.
+func (x *execution) judge(ch challenge) error {
+	last := x.stage
+	if x.answered[ch.Component] {
+		if ch.refused() {
+			return x.refusedAt(ch.Component)
+		}
+		// The flow starts again when a wrong answer is set to do that, and
+		// also when authentik lost the session: then it is another one.
+		if sid := x.jar.sid(); sid == "" || sid != x.sid {
+			return errors.New("the flow starts again, in another session")
+		}
+		return x.refusedAt(last)
+	}
+	if ch.refused() {
+		return fmt.Errorf("%s comes with an error before it was answered", word(ch.Component))
+	}
+	if ch.moved || ch.Component != componentDenied {
+		x.accepted(last)
+	}
+	if ch.Component == componentDenied {
+		return &Refusal{Stage: last, Reason: bind.Policy, Detail: ch.message(), PasswordRight: x.passwordRight}
+	}
+	x.stage = word(ch.Component)
+	return nil
+}
+
+// accepted notes that the answer to a stage was right.
+func (x *execution) accepted(component string) {
+	if component == componentPassword || component == componentIdentification {
+		x.passwordRight = x.passwordSent
+	}
+}
+
+// refusedAt is the refusal of the answer to a stage.
+func (x *execution) refusedAt(component string) error {
+	r := &Refusal{Stage: component, PasswordRight: x.passwordRight}
+	switch {
+	case component == componentPassword || component == componentIdentification && x.passwordSent:
+		r.Reason = bind.WrongPassword
+	case component == componentIdentification:
+		r.Reason = bind.UnknownUser
+	case component == componentValidate && x.factor == bind.FactorDuo:
+		r.Reason = bind.FactorDenied
+	case component == componentValidate:
+		r.Reason = bind.WrongCode
+	default: // nothing of the credential was in the answer
+		return fmt.Errorf("%s does not accept the answer", word(component))
+	}
+	return r
+}
+
+// prove asks who is logged in, since a flow can come to its end with nobody,
+// and whether they may use the application.
+func (x *execution) prove(ctx context.Context) (*Session, error) {
+	x.stage = StepUser
+	var me self
+	err := x.read(ctx, "core/users/me/", "", &me)
+	var api *APIError
+	if errors.As(err, &api) && api.Status == http.StatusForbidden && api.Detail != "" && len(x.answered) > 0 {
+		return nil, &Refusal{Stage: StepUser, Reason: bind.NoLogin, PasswordRight: x.passwordRight,
+			Detail: "the flow ended without a login; does it have a login stage?"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if me.User == nil || me.User.PK == 0 || me.User.Username == "" {
+		return nil, errors.New("authentik does not say who is logged in")
+	}
+	x.stage = StepAccess
+	var a access
+	if err := x.read(ctx, checkAccessPath(x.Provider), checkAccessQuery(x.AppSlug), &a); err != nil {
+		return nil, err
+	}
+	if a.Access == nil || a.Access.Passing == nil {
+		return nil, errors.New("authentik does not say whether access is granted")
+	}
+	if !*a.Access.Passing {
+		return nil, &Refusal{Stage: StepAccess, Reason: bind.NoAccess, PasswordRight: true}
+	}
+	return &Session{
+		UserPK: me.User.PK, Username: me.User.Username, UID: me.User.UID,
+		Search: a.Search, Factor: x.factor,
+		Cookies: x.jar.session(), MFACookie: bind.Secret(x.jar.get(mfaCookie)),
+		Expires: x.jar.expires, Hash: sidHash(x.jar.sid()),
+	}, nil
+}
+
+// read is a step behind the flow: it reads a resource as the user.
+func (x *execution) read(ctx context.Context, path, query string, v any) error {
+	start := time.Now()
+	err := x.c.do(ctx, request{
+		method: http.MethodGet, path: path, query: query, header: x.headers(),
+		timeout: requestTimeout, limit: maxBody,
+		accept: func(resp *http.Response) error {
+			x.trace.RequestID = requestID(resp)
+			return decode(resp, v)
+		},
+	})
+	x.trace.Stages = append(x.trace.Stages, StageTiming{Component: x.stage, Get: time.Since(start)})
+	return err
+}
+
+// show asks for the challenge at hand.
+func (x *execution) show(ctx context.Context) (challenge, error) {
+	start := time.Now()
+	ch, err := x.follow(ctx)
+	if err == nil {
+		x.trace.Stages = append(x.trace.Stages, StageTiming{Component: word(ch.Component), Get: time.Since(start)})
+	}
+	return ch, err
+}
+
+// solve sends the answer to a challenge, and returns the next one.
+func (x *execution) solve(ctx context.Context, ch challenge, answer any) (challenge, error) {
+	timeout := stageTimeout
+	if _, slow := answer.(duoAnswer); slow {
+		timeout = duoTimeout
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		return challenge{}, errors.New("the answer cannot be encoded")
+	}
+	x.answered[ch.Component] = true
+	x.sid = x.jar.sid()
+	start := time.Now()
+	next, again, err := x.send(ctx, http.MethodPost, body, timeout)
+	x.trace.Stages[len(x.trace.Stages)-1].Post = time.Since(start)
+	if err != nil {
+		return challenge{}, err
+	}
+	if again {
+		if next, err = x.show(ctx); err != nil {
+			return challenge{}, err
+		}
+		next.moved = true
+	} else if next.Component != ch.Component {
+		x.trace.Stages = append(x.trace.Stages, StageTiming{Component: word(next.Component)})
+	}
+	return next, nil
+}
+
+// follow reads until there is a challenge.
+func (x *execution) follow(ctx context.Context) (challenge, error) {
+	for range maxRedirects {
+		ch, again, err := x.send(ctx, http.MethodGet, nil, stageTimeout)
+		if err != nil || !again {
+			return ch, err
+		}
+	}
+	return challenge{}, fmt.Errorf("more than %d redirects", maxRedirects)
+}
+
+// send sends one request to the flow. The answer is a challenge, or that the
+// flow goes on with a read.
+func (x *execution) send(ctx context.Context, method string, body []byte, timeout time.Duration) (ch challenge, again bool, err error) {
+	err = x.c.do(ctx, request{
+		method: method, path: x.path, query: flowQuery, body: body, header: x.headers(),
+		timeout: timeout, limit: maxChallenge,
+		accept: func(resp *http.Response) error {
+			x.trace.RequestID = requestID(resp)
+			ch, again = challenge{}, false
+			if 300 <= resp.StatusCode && resp.StatusCode < 400 {
+				to, err := resp.Location()
+				if err != nil {
+					return fmt.Errorf("status %d without a location", resp.StatusCode)
+				}
+				if !x.leadsBack(to) || to.Scheme != x.c.base.Scheme || to.Host != x.c.base.Host {
+					return expectOK(resp)
+				}
+				again = true
+			} else if err := decode(resp, &ch); err != nil {
+				return err
+			}
+			x.jar.store(resp)
+			if ch.Component != componentRedirect {
+				return nil
+			}
+			// What cannot be encoded like our query is redirected so.
+			to, err := url.Parse(ch.To)
+			if err != nil || !strings.Contains(to.Path, "/"+apiPath+"flows/executor/") {
+				return nil
+			}
+			if !x.leadsBack(to) {
+				return fmt.Errorf("the flow goes on in another one, at %s", place(to))
+			}
+			again = true
+			return nil
+		},
+	})
+	return ch, again, err
+}
+
+// leadsBack reports that an address is that of the flow.
+func (x *execution) leadsBack(to *url.URL) bool {
+	return strings.HasSuffix(to.EscapedPath(), "/"+apiPath+x.path)
+}
+
+func (x *execution) headers() http.Header {
+	h := x.header.Clone()
+	if cookies := x.jar.String(); cookies != "" {
+		h["Cookie"] = []string{cookies}
+	}
+	return h
+}
