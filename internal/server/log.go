@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -43,22 +44,22 @@ func (c *Conn) fields(id int32, took time.Duration, code ldap.ResultCode, err er
 	fields = append(fields, zap.Uint64("conn", c.id), zap.Int32("op", id), zap.Stringer("client", c.addr))
 	switch {
 	case ev.dn != nil:
-		fields = append(fields, zap.ByteString("dn", redact(nil, ev.dn)))
+		fields = append(fields, zap.ByteString("dn", short(redact(nil, ev.dn))))
 	case ev.identity != nil:
 		fields = append(fields, zap.String("dn", ev.identity.DN()))
 	}
 	if ev.base != nil {
-		fields = append(fields, zap.ByteString("base", redact(nil, ev.base)))
+		fields = append(fields, zap.ByteString("base", short(redact(nil, ev.base))))
 	}
 	if ev.oid != nil {
-		fields = append(fields, zap.ByteString("oid", ev.oid))
+		fields = append(fields, zap.ByteString("oid", short(ev.oid)))
 	}
 	if s := ev.search; s != nil {
 		fields = append(fields,
-			zap.ByteString("base", redact(nil, s.Base)),
+			zap.ByteString("base", short(redact(nil, s.Base))),
 			zap.Stringer("scope", s.Scope),
-			zap.ByteString("filter", s.Filter.AppendText(nil, redact)),
-			zap.ByteStrings("attrs", s.Attributes),
+			zap.ByteString("filter", short(s.Filter.AppendText(nil, redact))),
+			zap.ByteString("attrs", short(bytes.Join(s.Attributes, []byte{' '}))),
 			zap.Int("entries", ev.entries))
 	}
 	fields = append(fields, zap.Int("code", int(code)), zap.Stringer("result", code), zap.Duration("took", took))
@@ -73,4 +74,15 @@ func (c *Conn) fields(id int32, took time.Duration, code ldap.ResultCode, err er
 		fields = append(fields, zap.NamedError("error", err))
 	}
 	return fields
+}
+
+// maxText bounds a piece of a request in the log, in octets: requests may have
+// a megabyte.
+const maxText = 1 << 10
+
+func short(b []byte) []byte {
+	if len(b) <= maxText {
+		return b
+	}
+	return append(bytes.Clone(b[:maxText]), "..."...)
 }

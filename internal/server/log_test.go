@@ -55,7 +55,7 @@ func TestLog(t *testing.T) {
 		"bind map[code:49 conn:1 dn:< 8> error:cause op:1 reason:wrong-password result:invalidCredentials]",
 		"bind map[code:0 conn:1 dn:< 8> op:1 result:success]",
 		"extended map[code:0 conn:1 dn:cn=alice oid:1.3.6.1.4.1.4203.1.11.3 op:2 result:success]",
-		"search map[attrs:[sn] base:< 1> code:0 conn:1 dn:cn=alice entries:1 filter:(cn=<cn 6>) op:4 result:success scope:sub]",
+		"search map[attrs:sn base:< 1> code:0 conn:1 dn:cn=alice entries:1 filter:(cn=<cn 6>) op:4 result:success scope:sub]",
 		"compare map[base:< 1> code:6 conn:1 dn:cn=alice op:8 result:compareTrue]",
 		"delete map[code:53 conn:1 error:unwillingToPerform: read-only: entries are changed where they come from, not over LDAP op:9 result:unwillingToPerform]",
 		"connection closed map[conn:1]",
@@ -104,6 +104,21 @@ func TestLogOfMalformedRequests(t *testing.T) {
 		}
 		if strings.HasPrefix(line, "search") && strings.Contains(line, "search base") && !strings.Contains(line, "filter: ") {
 			t.Errorf("a filter that was not sent is in the log: %s", line)
+		}
+	}
+}
+
+// A request may have a megabyte, its line in the log has not.
+func TestLogOfLargeRequests(t *testing.T) {
+	f := start(t, server.Config{})
+	c := f.dial()
+	c.exchange(searchFor(4, strings.Repeat("b", 9000)), result(4, 0x65, 1, "bind first"))
+	for _, line := range f.text.lines(t) {
+		if len(line) > 4000 {
+			t.Errorf("a line of %d octets", len(line))
+		}
+		if strings.Contains(line, "search") && !strings.Contains(line, strings.Repeat("b", 1000)+strings.Repeat("b", 24)+"...") {
+			t.Errorf("the base is not cut at 1024 octets: %s", line)
 		}
 	}
 }
