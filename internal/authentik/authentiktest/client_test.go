@@ -24,17 +24,22 @@ type client struct {
 	ip      string
 	query   string
 	header  http.Header // added to user calls
+	check   *checker
 }
 
+// newClient makes a client whose every exchange is checked against the API's
+// description.
 func newClient(t *testing.T, s *authentiktest.Server) *client {
 	t.Helper()
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
+	check := newChecker(t, tr, s.Version())
 	return &client{
-		t: t,
-		s: s,
+		t:     t,
+		s:     s,
+		check: check,
 		http: &http.Client{
-			Transport:     tr,
+			Transport:     check,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		token:   s.Token,

@@ -193,6 +193,9 @@ func (s *Server) url() string {
 
 func (s *Server) now() time.Time { return s.o.Now().UTC() }
 
+// Version returns the API generation that the server speaks.
+func (s *Server) Version() string { return s.o.Version }
+
 func (s *Server) is2026() bool { return s.o.Version == V2026_5 }
 
 // run is one period between Start and Stop.
