@@ -192,6 +192,9 @@ func (p *Pipeline) authenticate(ctx context.Context, attempts []Attempt) (Grante
 		if err == nil {
 			return g, nil
 		}
+		if l := (*Limited)(nil); errors.As(err, &l) {
+			return Granted{}, l
+		}
 		var d *Denied
 		if !errors.As(err, &d) {
 			return Granted{}, couldNotTell(err)

@@ -36,10 +36,14 @@ func (k *key) digest(parts ...string) (d digest) {
 // attempt returns what two attempts have in common if nothing tells them
 // apart: the user, the secrets, and the address, which policies may look at.
 func (k *key) attempt(a Attempt) digest {
-	name := "user " + a.Account.UUID + " " + a.Account.Username
-	if !a.Known {
-		name = "name " + string(ldap.Fold(nil, []byte(a.Name)))
-	}
-	return k.digest("attempt", a.Account.Base, name, a.Addr.String(),
+	return k.digest("attempt", a.Account.Base, a.subject(), a.Addr.String(),
 		string(a.Password), string(a.Code), string(rune(a.CodeIn)))
+}
+
+// subject names who an attempt is for: the user, or the name that nobody has.
+func (a Attempt) subject() string {
+	if a.Known {
+		return "user " + a.Account.UUID + " " + a.Account.Username
+	}
+	return "name " + string(ldap.Fold(nil, []byte(a.Name)))
 }

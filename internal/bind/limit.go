@@ -152,13 +152,20 @@ func (t *table) n(key digest, now time.Time) int {
 	return c.n
 }
 
+// repeats reports whether the secret is the one that was counted last.
+func (t *table) repeats(key, secret digest, now time.Time) bool {
+	c, ok := t.find(key, now)
+	return ok && secret != (digest{}) && c.secret == secret
+}
+
 // add counts the secret, unless it is the one that was counted last.
 func (t *table) add(key, secret digest, now time.Time) bool {
+	if t.repeats(key, secret, now) {
+		return false
+	}
 	c, ok := t.find(key, now)
 	if !ok {
 		c = tally{since: now}
-	} else if secret != (digest{}) && c.secret == secret {
-		return false
 	}
 	c.n++
 	c.secret = secret

@@ -33,6 +33,8 @@ const (
 	LimitUser    Reason = "limit_user"    // too many denied binds of the user from the address
 	LimitAddress Reason = "limit_address" // too many denied binds from the address
 	LimitCode    Reason = "limit_code"    // too many wrong codes of the user
+	PaceUser     Reason = "pace_user"     // too many binds of the user that need a flow
+	PaceAddress  Reason = "pace_address"  // too many from the address
 )
 
 // The rest.
@@ -80,7 +82,7 @@ func (l *Limited) Error() string { return "bind refused: " + string(l.Reason) }
 
 // Unwrap returns the answer.
 func (l *Limited) Unwrap() error {
-	return ldap.Errorf(ldap.ResultBusy, "too many failed binds, try again later")
+	return ldap.Errorf(ldap.ResultBusy, "too many binds, try again later")
 }
 
 // ErrNotLoaded says that there is no directory to find anybody in.
