@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"ldapd/internal/authentik/authentiktest"
+	ak "ldapd/internal/authentik/authentiktest"
 )
 
 const outpostQuery = "?query=goauthentik.io%252Foutpost%252Fldap%3Dtrue"
@@ -17,7 +17,7 @@ const outpostQuery = "?query=goauthentik.io%252Foutpost%252Fldap%3Dtrue"
 // client does what an outpost does, with cookies kept by hand.
 type client struct {
 	t       *testing.T
-	s       *authentiktest.Server
+	s       *ak.Server
 	http    *http.Client
 	token   string
 	cookies map[string]*http.Cookie
@@ -29,7 +29,7 @@ type client struct {
 
 // newClient makes a client whose every exchange is checked against the API's
 // description.
-func newClient(t *testing.T, s *authentiktest.Server) *client {
+func newClient(t *testing.T, s *ak.Server) *client {
 	t.Helper()
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
@@ -151,7 +151,7 @@ func (c *client) flow(method, slug, body string) answer {
 	return answer{}
 }
 
-func (c *client) start() answer { c.t.Helper(); return c.flow("GET", authentiktest.DefaultFlow, "") }
+func (c *client) start() answer { c.t.Helper(); return c.flow("GET", ak.DefaultFlow, "") }
 
 // answer posts an answer to the bind flow.
 func (c *client) answer(component string, with map[string]any) answer {
@@ -164,7 +164,7 @@ func (c *client) answer(component string, with map[string]any) answer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return c.flow("POST", authentiktest.DefaultFlow, string(b))
+	return c.flow("POST", ak.DefaultFlow, string(b))
 }
 
 func (c *client) identify(name, password string) answer {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"ldapd/internal/authentik/authentiktest"
+	ak "ldapd/internal/authentik/authentiktest"
 )
 
 // spec is authentik's own description of its API, in the version under test,
@@ -37,12 +37,12 @@ type specPath struct {
 
 var loadSpec = sync.OnceValues(func() (map[string]*spec, error) {
 	specs := make(map[string]*spec)
-	for _, version := range []string{authentiktest.V2026_5, authentiktest.V2025_10} {
+	for _, version := range []string{ak.V2026_5, ak.V2025_10} {
 		doc, err := openapi3.NewLoader().LoadFromFile("testdata/openapi-subset.yml")
 		if err != nil {
 			return nil, err
 		}
-		if version == authentiktest.V2025_10 {
+		if version == ak.V2025_10 {
 			downgrade(doc.Components.Schemas)
 		}
 		for _, ref := range doc.Components.Schemas {
@@ -281,28 +281,28 @@ func (k *checker) visit(ref *openapi3.SchemaRef, doc []byte, as openapi3.SchemaV
 // TestEveryShape sends a request to every endpoint in every shape; the checker
 // judges requests and answers.
 func TestEveryShape(t *testing.T) {
-	for _, version := range []string{authentiktest.V2026_5, authentiktest.V2025_10} {
+	for _, version := range []string{ak.V2026_5, ak.V2025_10} {
 		t.Run(version, func(t *testing.T) { everyShape(t, version) })
 	}
 }
 
 func everyShape(t *testing.T, version string) {
-	s := authentiktest.New(t, authentiktest.Options{Version: version})
-	all := s.AddGroup(authentiktest.Group{Name: "all", Roles: []string{"reader"}, Attributes: map[string]any{"gidNumber": "500"}})
-	staff := s.AddGroup(authentiktest.Group{Name: "staff", Parents: []string{"all"}, Superuser: true})
-	alice := s.AddUser(authentiktest.User{
+	s := ak.New(t, ak.Options{Version: version})
+	all := s.AddGroup(ak.Group{Name: "all", Roles: []string{"reader"}, Attributes: map[string]any{"gidNumber": "500"}})
+	staff := s.AddGroup(ak.Group{Name: "staff", Parents: []string{"all"}, Superuser: true})
+	alice := s.AddUser(ak.User{
 		Username: "alice", Name: "Alice A", Email: "alice@example.org", Password: "secret", Groups: []string{"staff"},
 		Roles: []string{"helper"}, LastLogin: time.Now(),
 		Attributes: map[string]any{"upn": "alice@x", "n": 1, "f": 1.5, "b": true, "z": nil, "l": []any{"a", nil}, "o": map[string]any{"k": "v"}},
 	})
-	s.AddUser(authentiktest.User{Username: `odd, "name" + ; ü`, Inactive: true, Type: authentiktest.ServiceAccount})
-	pair := s.SetKeyPair(authentiktest.NewCertificate(t, "ldap", "ldap.example.org"))
-	empty := s.SetKeyPair(authentiktest.KeyPairData{Name: "empty"})
-	locked := authentiktest.NewCertificate(t, "locked")
+	s.AddUser(ak.User{Username: `odd, "name" + ; ü`, Inactive: true, Type: ak.ServiceAccount})
+	pair := s.SetKeyPair(ak.NewCertificate(t, "ldap", "ldap.example.org"))
+	empty := s.SetKeyPair(ak.KeyPairData{Name: "empty"})
+	locked := ak.NewCertificate(t, "locked")
 	locked.KeyForbidden = true
 	lockedPK := s.SetKeyPair(locked)
-	s.SetProvider(authentiktest.Provider{PK: 8, Name: "second", BindFlow: "odd", Application: "second", Certificate: pair})
-	s.SetOutpost(authentiktest.Outpost{PK: authentiktest.DefaultOutpost, Name: "LDAP", Providers: []int{7, 8}, Interval: 60, Managed: "goauthentik.io/outposts/x"})
+	s.SetProvider(ak.Provider{PK: 8, Name: "second", BindFlow: "odd", Application: "second", Certificate: pair})
+	s.SetOutpost(ak.Outpost{PK: ak.DefaultOutpost, Name: "LDAP", Providers: []int{7, 8}, Interval: 60, Managed: "goauthentik.io/outposts/x"})
 
 	c := newClient(t, s)
 	stamp := url.QueryEscape("2026-01-02T03:04:05.000006Z")
@@ -377,7 +377,7 @@ func everyShape(t *testing.T, version string) {
 	c.asUser("GET", "/api/v3/outposts/ldap/7/check_access/?app_slug=ldap", "")
 	s.OmitSearchPermission(true)
 	c.asUser("GET", "/api/v3/outposts/ldap/7/check_access/?app_slug=ldap", "")
-	c.flow("GET", authentiktest.DefaultInvalidation, "")
+	c.flow("GET", ak.DefaultInvalidation, "")
 
 	everyChallenge(t, s, c)
 
@@ -404,7 +404,7 @@ func everyShape(t *testing.T, version string) {
 
 // TestCheckerIsStrict guards the guard.
 func TestCheckerIsStrict(t *testing.T) {
-	k := newChecker(t, nil, authentiktest.V2026_5)
+	k := newChecker(t, nil, ak.V2026_5)
 	ref := k.spec.doc.Components.Schemas["ChallengeTypes"]
 	for doc, ok := range map[string]bool{
 		`{"component":"xak-flow-redirect","to":"/"}`:               true,
@@ -421,13 +421,13 @@ func TestCheckerIsStrict(t *testing.T) {
 }
 
 // everyChallenge runs flows that show every component.
-func everyChallenge(t *testing.T, s *authentiktest.Server, c *client) {
+func everyChallenge(t *testing.T, s *ak.Server, c *client) {
 	t.Helper()
-	s.AddUser(authentiktest.User{Username: "mfa", Password: "secret", Email: "mfa@example.org", Devices: []authentiktest.Device{
-		{Class: authentiktest.ClassTOTP, Secret: "JBSWY3DPEHPK3PXP", LastUsed: time.Now()},
-		{Class: authentiktest.ClassStatic, Tokens: []string{"abcdefghijkl"}},
-		{Class: authentiktest.ClassDuo, Duo: authentiktest.DuoDeny},
-		{Class: authentiktest.ClassSMS}, {Class: authentiktest.ClassEmail}, {Class: authentiktest.ClassWebAuthn},
+	s.AddUser(ak.User{Username: "mfa", Password: "secret", Email: "mfa@example.org", Devices: []ak.Device{
+		{Class: ak.ClassTOTP, Secret: "JBSWY3DPEHPK3PXP", LastUsed: time.Now()},
+		{Class: ak.ClassStatic, Tokens: []string{"abcdefghijkl"}},
+		{Class: ak.ClassDuo, Duo: ak.DuoDeny},
+		{Class: ak.ClassSMS}, {Class: ak.ClassEmail}, {Class: ak.ClassWebAuthn},
 	}})
 	clear(c.cookies)
 	c.start()
@@ -441,17 +441,17 @@ func everyChallenge(t *testing.T, s *authentiktest.Server, c *client) {
 	c.answer("ak-stage-authenticator-validate", nil)
 	c.code("abcdefghijkl")
 
-	for _, stages := range [][]authentiktest.Stage{
-		{authentiktest.Identification{PasswordFields: true, Captcha: true}},
-		{authentiktest.Login{RememberOffset: time.Hour}},
-		{authentiktest.Consent{}},
-		{authentiktest.Deny{}},
-		{authentiktest.Crash{}},
-		{authentiktest.Redirect{To: "https://elsewhere.invalid/"}},
-		{authentiktest.SessionEndStage{}},
-		{authentiktest.Validate{NotConfigured: "configure", Configure: []string{"ak-stage-authenticator-totp", "ak-stage-authenticator-static"}}},
-		{authentiktest.Validate{NotConfigured: "configure", Configure: []string{"ak-stage-authenticator-totp"}}},
-		{authentiktest.Validate{NotConfigured: "deny"}},
+	for _, stages := range [][]ak.Stage{
+		{ak.Identification{PasswordFields: true, Captcha: true}},
+		{ak.Login{RememberOffset: time.Hour}},
+		{ak.Consent{}},
+		{ak.Deny{}},
+		{ak.Crash{}},
+		{ak.Redirect{To: "https://elsewhere.invalid/"}},
+		{ak.SessionEndStage{}},
+		{ak.Validate{NotConfigured: "configure", Configure: []string{"ak-stage-authenticator-totp", "ak-stage-authenticator-static"}}},
+		{ak.Validate{NotConfigured: "configure", Configure: []string{"ak-stage-authenticator-totp"}}},
+		{ak.Validate{NotConfigured: "deny"}},
 	} {
 		c.show(stages...)
 	}
@@ -460,14 +460,14 @@ func everyChallenge(t *testing.T, s *authentiktest.Server, c *client) {
 		"ak-stage-authenticator-totp", "ak-stage-authenticator-static", "ak-stage-authenticator-duo", "ak-stage-authenticator-sms",
 		"ak-stage-authenticator-email", "ak-stage-authenticator-webauthn",
 	} {
-		want(t, name, c.show(authentiktest.Component{Name: name}).component(), name)
+		want(t, name, c.show(ak.Component{Name: name}).component(), name)
 	}
 }
 
 // show replaces the bind flow and gets its first challenge.
-func (c *client) show(stages ...authentiktest.Stage) answer {
+func (c *client) show(stages ...ak.Stage) answer {
 	c.t.Helper()
-	c.s.SetFlow(authentiktest.Flow{Slug: authentiktest.DefaultFlow, Stages: stages})
+	c.s.SetFlow(ak.Flow{Slug: ak.DefaultFlow, Stages: stages})
 	clear(c.cookies)
 	return c.start()
 }
