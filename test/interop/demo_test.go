@@ -54,7 +54,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "ldapd")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "ldapd/cmd/ldapd")
+	build := exec.Command("go", "build", "-o", binary, "ldapd/cmd/ldapd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building ldapd: %v\n%s", err, out)
