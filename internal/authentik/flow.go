@@ -19,7 +19,6 @@ import (
 const (
 	stageTimeout = 30 * time.Second // of one request; passwords are hashed in it
 	duoTimeout   = 90 * time.Second // authentik answers when the user did, within a minute
-	maxAnswers   = 10               // of ours
 	maxRedirects = 10               // behind one request
 	maxChallenge = 1 << 20          // octets
 )
@@ -157,8 +156,8 @@ func (c *Client) Execute(ctx context.Context, e Execution) (*Session, error) {
 		// A flow or an application may be open to outposts only, so a token
 		// that is no longer good has everybody refused.
 		if r.Reason == bind.Policy || r.Reason == bind.NoLogin || r.Reason == bind.NoAccess {
-			if err := c.get(ctx, "root/config/", nil, new(RootConfig)); err != nil {
-				return nil, &FlowError{Trace: x.trace, Stage: r.Stage, Err: fmt.Errorf("is the token still good? %w", err)}
+			if err := x.checkToken(ctx); err != nil {
+				return nil, &FlowError{Trace: x.trace, Stage: r.Stage, Err: err}
 			}
 		}
 		r.Trace = x.trace
@@ -172,6 +171,7 @@ type execution struct {
 	Execution
 	c      *Client
 	path   string
+	token  string
 	header http.Header
 	jar    jar
 	trace  Trace
@@ -197,6 +197,7 @@ func (c *Client) newExecution(e Execution) (*execution, error) {
 	x := &execution{
 		Execution: e, c: c,
 		path:     executorPath(e.Flow),
+		token:    token,
 		answered: make(map[string]bool),
 		factor:   bind.FactorNone,
 		// No Authorization: it would be about the service account then.
@@ -213,13 +214,14 @@ func (c *Client) newExecution(e Execution) (*execution, error) {
 
 func executorPath(flow string) string { return "flows/executor/" + url.PathEscape(flow) + "/" }
 
-// run goes through the flow and the steps behind it.
+// run goes through the flow and the steps behind it. That ends, for no
+// component is answered twice.
 func (x *execution) run(ctx context.Context) (*Session, error) {
 	ch, err := x.show(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for answers := 0; ; answers++ {
+	for {
 		if err := x.judge(ch); err != nil {
 			return nil, err
 		}
@@ -229,9 +231,6 @@ func (x *execution) run(ctx context.Context) (*Session, error) {
 		answer, err := x.answer(ch)
 		if err != nil {
 			return nil, err
-		}
-		if answers == maxAnswers {
-			return nil, fmt.Errorf("more than %d stages", maxAnswers)
 		}
 		if ch, err = x.solve(ctx, ch, answer); err != nil {
 			return nil, err
@@ -341,6 +340,17 @@ func (x *execution) read(ctx context.Context, path, query string, v any) error {
 	})
 	x.trace.Stages = append(x.trace.Stages, StageTiming{Component: x.stage, Get: time.Since(start)})
 	return err
+}
+
+// checkToken reports that the token of the execution is not good.
+func (x *execution) checkToken(ctx context.Context) error {
+	if now, err := x.c.token(); err != nil || now != x.token {
+		return errors.New("the token was replaced meanwhile")
+	}
+	if err := x.c.get(ctx, "root/config/", nil, new(RootConfig)); err != nil {
+		return fmt.Errorf("a refusal while the token may not be good: %w", err)
+	}
+	return nil
 }
 
 // show asks for the challenge at hand.

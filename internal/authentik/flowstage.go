@@ -149,17 +149,16 @@ func (x *execution) validate(ch challenge) (any, error) {
 		}
 		devices = append(devices, d)
 	}
-	code := x.Code
-	if code == "" && x.PasswordAsCode && !x.passwordSent {
+	code, duo := x.Code, find(devices, "duo")
+	if code == "" && duo == nil && x.PasswordAsCode && !x.passwordSent {
 		code = x.Password
 	}
-	duo := find(devices, "duo")
 	generator := chooseGenerator(devices, string(code))
 	switch {
 	case code != "" && generator != nil:
 		x.factor = bind.Factor(generator.Class)
 		return codeAnswer{ch.Component, generator.raw, string(code)}, nil
-	case x.Code == "" && duo != nil:
+	case code == "" && duo != nil:
 		x.factor = bind.FactorDuo
 		id, err := strconv.Atoi(duo.UID)
 		if err != nil {
