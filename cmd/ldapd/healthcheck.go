@@ -39,7 +39,7 @@ configuration that the server runs with.`,
 		if cfg.Listen.Admin == "" {
 			return cfg.Errorf("listen.admin", "is off, so there is nothing to ask")
 		}
-		if err := health(cmd.Context(), cfg.Listen.Admin); err != nil {
+		if err := health(cmd.Context(), config.Addresses(cfg.Listen.Admin)[0]); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), "ready")

@@ -19,9 +19,9 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server until SIGTERM or SIGINT. On SIGHUP the users file and the
-certificate are read again, which also happens by itself when they change; the
-configuration is read once.
+		Long: `Run the server until SIGTERM or SIGINT. On SIGHUP or SIGUSR1 the users file, the
+certificate and what authentik has are read again, which also happens by itself
+when they change; the configuration is read once.
 
 ldapd.example.yaml explains every key. Each has an environment variable, which
 wins over the file: listen.ldap is LDAPD_LISTEN_LDAP. Without --config
@@ -49,7 +49,7 @@ func serve(ctx context.Context, cfg *config.Config, users *local.File, logTo io.
 	// The first signal drains, a second one kills.
 	context.AfterFunc(ctx, stop)
 	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
+	signal.Notify(reload, syscall.SIGHUP, syscall.SIGUSR1) // the latter is that of authentik's outpost
 	defer signal.Stop(reload)
 
 	log, flush, err := daemon.NewLogger(cfg.Log, logTo)

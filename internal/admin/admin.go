@@ -46,6 +46,10 @@ func New(metrics prometheus.Gatherer, ready func() error, log *zap.Logger) *Serv
 		}
 		answer(w, http.StatusOK, "ok")
 	})
+	// What probes of authentik's own outpost ask, with any method.
+	mux.HandleFunc("/outpost.goauthentik.io/ping", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 	s := &Server{}
 	s.http = http.Server{
 		Handler:           http.MaxBytesHandler(mux, 0), // nothing here takes a body

@@ -60,6 +60,8 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"GET", "/livez", nil, 200, "ok\n"},
 		{"GET", "/livez", &down, 200, "ok\n"},
+		{"GET", "/outpost.goauthentik.io/ping", &down, 204, ""},
+		{"HEAD", "/outpost.goauthentik.io/ping", &down, 204, ""},
 		{"GET", "/readyz", nil, 200, "ok\n"},
 		{"GET", "/readyz", &down, 503, "no directory yet\n"},
 		{"HEAD", "/readyz", &down, 503, ""},

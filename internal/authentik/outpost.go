@@ -39,6 +39,9 @@ type ControllerOptions struct {
 
 	// StateDir is where the snapshot is kept; empty: nowhere.
 	StateDir string
+	// UID is what the attribute uid of authentik's users holds: "username",
+	// "uuid", or else the hash that authentik calls uid.
+	UID string
 	// Interval is the time between two looks for changes, 0: DefaultInterval.
 	Interval time.Duration
 

@@ -119,10 +119,26 @@ func (c *Controller) entries(l *local, found map[string]bool) ([]directory.User,
 		c.problem(found, "group "+g.Name+": hidden by the local one of this name")
 		return true
 	})
+	users = withUID(users, c.o.UID)
 	if len(l.users) > 0 {
 		users = append(slices.Clip(users), l.users...)
 	}
 	return users, append(groups, l.groups...)
+}
+
+// withUID returns the users with the uid that is asked for.
+func withUID(users []directory.User, from string) []directory.User {
+	if from != "username" && from != "uuid" {
+		return users
+	}
+	users = slices.Clone(users)
+	for i := range users {
+		u := &users[i]
+		if u.UID = u.UUID; from == "username" {
+			u.UID = u.Username
+		}
+	}
+	return users
 }
 
 func fold(name string) string { return string(ldap.Fold(nil, []byte(name))) }

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,9 +24,10 @@ func (c *Config) Check() error {
 		c.checkListen(),
 		c.checkTLS(),
 		c.filled("state_dir", c.StateDir),
-		c.one("backend", c.Backend, "file"),
+		c.one("backend", c.Backend, BackendFile, BackendAuthentik),
 		c.filled("file.path", c.File.Path),
-		c.one("directory.uid", c.Directory.UID, UIDUsername, UIDUUID),
+		c.checkAuthentik(),
+		c.one("directory.uid", c.Directory.UID, UIDAuto, UIDUsername, UIDUUID, UIDHash),
 		number(c, "directory.uid_start", c.Directory.UIDStart, 0, 1<<31-1),
 		number(c, "directory.gid_start", c.Directory.GIDStart, 0, 1<<31-1),
 		c.checkMFA(),
@@ -67,12 +69,45 @@ func (c *Config) address(key, addr string) error {
 	if addr == "" {
 		return nil
 	}
-	_, port, err := net.SplitHostPort(addr)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
+	for _, addr := range Addresses(addr) {
+		_, port, err := net.SplitHostPort(addr)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			return c.Errorf(key, "must be host:port such as 127.0.0.1:3389 or :389, several with commas between, or empty for off")
+		}
 	}
-	if err != nil {
-		return c.Errorf(key, "must be host:port such as 127.0.0.1:3389 or :389, or empty for off")
+	return nil
+}
+
+func (c *Config) checkAuthentik() error {
+	a := &c.Authentik
+	for _, err := range []error{
+		c.duration("authentik.sync", a.Sync, time.Second, time.Hour),
+		number(c, "authentik.page_size", a.PageSize, 1, 10000),
+		number(c, "authentik.flows", a.Flows, 1, 10000),
+		c.duration("authentik.denial_memory", a.DenialMemory, 0, 10*time.Minute),
+		number(c, "authentik.user_binds", a.UserBinds, 0, 1000000),
+		number(c, "authentik.address_binds", a.AddressBinds, 0, 1000000),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if c.Backend != BackendAuthentik {
+		return nil
+	}
+	u, err := url.Parse(a.Host)
+	switch {
+	case a.Host == "":
+		return c.Errorf("authentik.host", "must be authentik's address such as https://auth.example.org/")
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") && (u.Scheme != "unix" || u.Path == ""):
+		return c.Errorf("authentik.host", "must be a URL such as https://auth.example.org/ or unix:///path")
+	case a.Token == "" && a.TokenFile == "":
+		return c.Errorf("authentik.token", "must be the token of the outpost, or authentik.token_file must name a file that holds it")
+	case a.Token != "" && a.TokenFile != "":
+		return c.Errorf("authentik.token_file", "must not be set along with authentik.token")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ldapd/internal/yamlfile"
@@ -24,8 +25,9 @@ type Config struct {
 	Listen        Listen        `yaml:"listen"`
 	TLS           TLS           `yaml:"tls"`
 	StateDir      string        `yaml:"state_dir"`
-	Backend       string        `yaml:"backend"` // only "file" as yet
+	Backend       string        `yaml:"backend"` // BackendFile, BackendAuthentik
 	File          File          `yaml:"file"`
+	Authentik     Authentik     `yaml:"authentik"`
 	Directory     Directory     `yaml:"directory"`
 	MFA           MFA           `yaml:"mfa"`
 	Log           Log           `yaml:"log"`
@@ -34,7 +36,14 @@ type Config struct {
 	Limits        Limits        `yaml:"limits"`
 }
 
-// Listen holds addresses as host:port; an empty one is off.
+// Values of Config.Backend.
+const (
+	BackendFile      = "file"
+	BackendAuthentik = "authentik"
+)
+
+// Listen holds addresses as host:port, several with commas between; an empty
+// one is off. See Addresses.
 type Listen struct {
 	LDAP  string `yaml:"ldap"`
 	LDAPS string `yaml:"ldaps"`
@@ -49,22 +58,56 @@ type TLS struct {
 	Names []string `yaml:"names"`
 }
 
-// File is the backend "file".
+// Addresses takes the addresses of a listener apart.
+func Addresses(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// File is the backend "file". Beside authentik it holds local accounts, and
+// is read only if its path was set.
 type File struct {
 	Path string `yaml:"path"`
 }
 
+// Authentik is the backend "authentik".
+type Authentik struct {
+	Host      string `yaml:"host"` // base URL
+	Token     Secret `yaml:"token"`
+	TokenFile string `yaml:"token_file"` // in place of Token
+	Insecure  bool   `yaml:"insecure"`
+	CAFile    string `yaml:"ca_file"`
+
+	Sync     time.Duration `yaml:"sync"` // between two looks for changes
+	PageSize int           `yaml:"page_size"`
+
+	Flows        int           `yaml:"flows"`         // in flight
+	DenialMemory time.Duration `yaml:"denial_memory"` // 0: none
+	UserBinds    int           `yaml:"user_binds"`    // that need a flow, a minute; 0: unlimited
+	AddressBinds int           `yaml:"address_binds"` // the same
+}
+
+// Secret is a value that prints as ***.
+type Secret string
+
+// String keeps the secret out of logs.
+func (Secret) String() string { return "***" }
+
+// GoString keeps the secret out of logs.
+func (Secret) GoString() string { return "***" }
+
 // Directory shapes the entries.
 type Directory struct {
-	UID      string `yaml:"uid"` // UIDUsername or UIDUUID
+	UID      string `yaml:"uid"` // UIDAuto, UIDUsername, UIDUUID, UIDHash
 	UIDStart int64  `yaml:"uid_start"`
 	GIDStart int64  `yaml:"gid_start"`
 }
 
 // Values of Directory.UID.
 const (
+	UIDAuto     = "auto" // UIDUsername with the file, UIDHash with authentik
 	UIDUsername = "username"
 	UIDUUID     = "uuid"
+	UIDHash     = "hash" // authentik's own
 )
 
 // MFA says where one-time codes may stand.
@@ -117,12 +160,16 @@ type Limits struct {
 // Default returns the configuration of an empty file.
 func Default() *Config {
 	return &Config{
-		BaseDN:        "dc=ldap,dc=goauthentik,dc=io",
-		Listen:        Listen{LDAP: "127.0.0.1:3389", LDAPS: "127.0.0.1:6636", Admin: "127.0.0.1:9300"},
-		StateDir:      "/var/lib/ldapd",
-		Backend:       "file",
-		File:          File{Path: "users.yaml"},
-		Directory:     Directory{UID: UIDUsername, UIDStart: 2000, GIDStart: 4000},
+		BaseDN:   "dc=ldap,dc=goauthentik,dc=io",
+		Listen:   Listen{LDAP: "127.0.0.1:3389", LDAPS: "127.0.0.1:6636", Admin: "127.0.0.1:9300"},
+		StateDir: "/var/lib/ldapd",
+		Backend:  BackendFile,
+		File:     File{Path: "users.yaml"},
+		Authentik: Authentik{
+			Sync: 5 * time.Second, PageSize: 100,
+			Flows: 32, DenialMemory: 10 * time.Second, UserBinds: 60, AddressBinds: 1200,
+		},
+		Directory:     Directory{UID: UIDAuto, UIDStart: 2000, GIDStart: 4000},
 		MFA:           MFA{CodeIn: []string{CodeInPassword, CodeInUsername}, Separator: ";"},
 		Log:           Log{Level: "info", Format: "auto"},
 		ShutdownGrace: 15 * time.Second,
@@ -157,6 +204,10 @@ func Load(path string, env []string) (*Config, error) {
 			return nil, err
 		}
 	}
+	c.env = map[string]string{}
+	if err := c.outpost(env, path == ""); err != nil {
+		return nil, err
+	}
 	if err := c.environ(env); err != nil {
 		return nil, err
 	}
@@ -169,10 +220,17 @@ func Load(path string, env []string) (*Config, error) {
 	return c, nil
 }
 
+// Given reports whether a key was set, be it to its default.
+func (c *Config) Given(key string) bool {
+	_, ok := c.env[key]
+	return ok || c.Pos != (yamlfile.Pos{}) && c.Pos.Has(key)
+}
+
 // locate makes the relative paths that the file holds start at dir.
 func (c *Config) locate(dir string) {
 	for key, p := range map[string]*string{
 		"tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key, "state_dir": &c.StateDir, "file.path": &c.File.Path,
+		"authentik.token_file": &c.Authentik.TokenFile, "authentik.ca_file": &c.Authentik.CAFile,
 	} {
 		if _, ok := c.env[key]; !ok && *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)

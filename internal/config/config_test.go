@@ -127,9 +127,9 @@ func TestLoadEnvironment(t *testing.T) {
 
 func TestFileErrors(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"basedn: x", ":1: basedn: unknown key, allowed: base_dn, listen, tls, state_dir, backend, file, directory, mfa, log, proxy_protocol, shutdown_grace, limits"},
-		{"listen:\n  ldap: localhost", ":2: listen.ldap: must be host:port such as 127.0.0.1:3389 or :389, or empty for off"},
-		{"listen: {ldap: ':65536'}", ":1: listen.ldap: must be host:port such as 127.0.0.1:3389 or :389, or empty for off"},
+		{"basedn: x", ":1: basedn: unknown key, allowed: base_dn, listen, tls, state_dir, backend, file, authentik, directory, mfa, log, proxy_protocol, shutdown_grace, limits"},
+		{"listen:\n  ldap: localhost", ":2: listen.ldap: must be host:port such as 127.0.0.1:3389 or :389, several with commas between, or empty for off"},
+		{"listen: {ldap: ':65536'}", ":1: listen.ldap: must be host:port such as 127.0.0.1:3389 or :389, several with commas between, or empty for off"},
 		{"listen: {ldap: }", ":1: listen.ldap: no value, must be a string"},
 		{"\nlisten: {ldap: '', ldaps: ''}", ":2: listen: ldap and ldaps are both empty, one must be host:port"},
 		{"base_dn: nonsense", ":1: base_dn: must be a DN such as dc=example,dc=org"},
@@ -138,9 +138,9 @@ func TestFileErrors(t *testing.T) {
 		{"tls: {key: a}", ":1: tls.cert: must be set along with tls.key"},
 		{"tls:\n  names:\n  - a\n  - b_c.d\n  - '::1'\n  - '*.e'\n  - f/g", ":7: tls.names[4]: must be a host name or an address"},
 		{"state_dir: ''", ":1: state_dir: must not be empty"},
-		{"backend: ldap", ":1: backend: unknown value, allowed: file"},
+		{"backend: ldap", ":1: backend: unknown value, allowed: file, authentik"},
 		{"file: {path: ''}", ":1: file.path: must not be empty"},
-		{"directory: {uid: name}", ":1: directory.uid: unknown value, allowed: username, uuid"},
+		{"directory: {uid: name}", ":1: directory.uid: unknown value, allowed: auto, username, uuid, hash"},
 		{"directory: {uid_start: -1}", ":1: directory.uid_start: must be from 0 to 2147483647"},
 		{"directory: {gid_start: x}", ":1: directory.gid_start: is a string, must be a whole number from -9223372036854775808 to 9223372036854775807"},
 		{"mfa:\n  code_in:\n  - dn", ":3: mfa.code_in[0]: unknown value, allowed: password, username"},

@@ -59,7 +59,6 @@ func (c *Config) environ(env []string) error {
 			vars[name] = text
 		}
 	}
-	c.env = map[string]string{}
 	var first error
 	each(reflect.ValueOf(c).Elem(), "", func(key string, v reflect.Value) {
 		name := variable(key)

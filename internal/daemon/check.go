@@ -50,15 +50,17 @@ func (r *Report) addresses(cfg *config.Config) {
 			r.note("%s: off", l.key)
 			continue
 		}
-		ln, err := net.Listen("tcp", l.addr)
-		switch {
-		case errors.Is(err, syscall.EADDRINUSE):
-			r.note("%s: %s is in use, by a running ldapd?", l.key, l.addr)
-		case err != nil:
-			r.problem(cfg.Errorf(l.key, "%v", err))
-		default:
-			ln.Close()
-			r.note("%s: %s is free", l.key, l.addr)
+		for _, addr := range config.Addresses(l.addr) {
+			ln, err := net.Listen("tcp", addr)
+			switch {
+			case errors.Is(err, syscall.EADDRINUSE):
+				r.note("%s: %s is in use, by a running ldapd?", l.key, addr)
+			case err != nil:
+				r.problem(cfg.Errorf(l.key, "%v", err))
+			default:
+				ln.Close()
+				r.note("%s: %s is free", l.key, addr)
+			}
 		}
 	}
 }
@@ -120,7 +122,7 @@ func (r *Report) state(cfg *config.Config) {
 }
 
 func (r *Report) users(cfg *config.Config) {
-	f, err := local.Load(cfg.File.Path, local.UIDFrom(cfg.Directory.UID))
+	f, err := local.Load(cfg.File.Path, uidFrom(cfg))
 	if err != nil {
 		r.problem(place(cfg, err))
 		return

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,11 +41,12 @@ type Daemon struct {
 	log     *zap.Logger
 	certs   *certs.Store
 	codes   *cache.Bolt
-	backend *backend
+	served  *served
+	backend backend
 	server  *server.Server
 	admin   *admin.Server
 
-	ldap, ldaps, http net.Listener // nil: off
+	ldap, ldaps, http listeners // empty: off
 	stopping          atomic.Bool
 }
 
@@ -80,21 +82,29 @@ func (d *Daemon) open(o Options) (err error) {
 		return cfg.Errorf("tls", "%v", err)
 	}
 	m.certificate(d.certs.Expires)
-	if d.backend, err = openBackend(cfg, o.Users, d.codes, d.log, m); err != nil {
+	shown := certs.NewSet(d.certs)
+	d.served = &served{metrics: m}
+	file := usersFile{codes: d.codes, log: d.log, metrics: m}
+	if cfg.Backend == config.BackendAuthentik {
+		d.backend, err = openOutpost(cfg, o.Version, d.served, file, shown)
+	} else {
+		d.backend, err = openFile(cfg, o.Users, d.served, file)
+	}
+	if err != nil {
 		return err
 	}
 
 	h := &handler{metrics: m, binds: d.pipeline()}
 	d.server = server.New(server.Config{
 		Handler:   h,
-		TLSConfig: d.certs.TLSConfig(),
+		TLSConfig: shown.TLSConfig(),
 		Limits:    serverLimits(&cfg.Limits),
 		Log:       d.log,
 		Metrics:   server.NewMetrics(m.registry),
 		Redact:    (&redactor{separator: cfg.MFA.Separator, schema: schema.Builtin()}).redact,
 	})
 	h.engine = search.New(search.Config{
-		Forest:     d.backend.forest.Load,
+		Forest:     d.served.forest.Load,
 		CookieKey:  key,
 		Entries:    cfg.Limits.Entries,
 		Time:       cfg.Limits.SearchTime,
@@ -108,8 +118,8 @@ func (d *Daemon) open(o Options) (err error) {
 func (d *Daemon) pipeline() *bind.Pipeline {
 	cfg := d.cfg
 	o := bind.Options{
-		Directory:     d.backend.directory,
-		Authenticator: d.backend.auth,
+		Directory:     d.served.tree,
+		Authenticator: d.backend.authenticator(),
 		Separator:     cfg.MFA.Separator,
 		Limits: bind.Limits{
 			FailuresPerUser:    cfg.Limits.FailuresPerUser,
@@ -143,49 +153,33 @@ func serverLimits(l *config.Limits) server.Limits {
 	}
 }
 
-func (d *Daemon) listen() error {
-	for _, l := range []struct {
-		key, addr string
-		to        *net.Listener
-	}{
-		{"listen.ldap", d.cfg.Listen.LDAP, &d.ldap},
-		{"listen.ldaps", d.cfg.Listen.LDAPS, &d.ldaps},
-		{"listen.admin", d.cfg.Listen.Admin, &d.http},
-	} {
-		if l.addr == "" {
-			continue
-		}
-		ln, err := listen(d.cfg, l.key, l.addr)
-		if err != nil {
-			return err
-		}
-		*l.to = ln
+func (d *Daemon) listen() (err error) {
+	l := &d.cfg.Listen
+	if d.ldap, err = listen(d.cfg, "listen.ldap", l.LDAP); err != nil {
+		return err
 	}
-	return nil
+	if d.ldaps, err = listen(d.cfg, "listen.ldaps", l.LDAPS); err != nil {
+		return err
+	}
+	d.http, err = listen(d.cfg, "listen.admin", l.Admin)
+	return err
 }
 
-// LDAP returns the address of the LDAP listener, nil if there is none.
-func (d *Daemon) LDAP() net.Addr { return address(d.ldap) }
+// LDAP returns the first address that LDAP is served on, nil if there is none.
+func (d *Daemon) LDAP() net.Addr { return d.ldap.first() }
 
-// LDAPS returns the address of the LDAPS listener, nil if there is none.
-func (d *Daemon) LDAPS() net.Addr { return address(d.ldaps) }
+// LDAPS is LDAP for LDAPS.
+func (d *Daemon) LDAPS() net.Addr { return d.ldaps.first() }
 
-// Admin returns the address of the admin listener, nil if there is none.
-func (d *Daemon) Admin() net.Addr { return address(d.http) }
-
-func address(ln net.Listener) net.Addr {
-	if ln == nil {
-		return nil
-	}
-	return ln.Addr()
-}
+// Admin is LDAP for the admin listener.
+func (d *Daemon) Admin() net.Addr { return d.http.first() }
 
 // ready returns why binds and searches cannot be answered.
 func (d *Daemon) ready() error {
 	switch {
 	case d.stopping.Load():
 		return errors.New("shutting down")
-	case d.backend.forest.Load() == nil:
+	case d.served.forest.Load() == nil:
 		return bind.ErrNotLoaded
 	}
 	return nil
@@ -198,16 +192,14 @@ func (d *Daemon) ready() error {
 func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	g, ctx := errgroup.WithContext(ctx)
 	trusted, handshake := d.cfg.ProxyProtocol.Trusted, d.cfg.Limits.Handshake
-	if d.ldap != nil {
-		ln := proxied(d.ldap, trusted, handshake)
-		g.Go(func() error { return closed(d.server.Serve(ln)) })
+	for _, ln := range d.ldap {
+		g.Go(func() error { return closed(d.server.Serve(proxied(ln, trusted, handshake))) })
 	}
-	if d.ldaps != nil {
-		ln := proxied(d.ldaps, trusted, handshake)
-		g.Go(func() error { return closed(d.server.ServeTLS(ln)) })
+	for _, ln := range d.ldaps {
+		g.Go(func() error { return closed(d.server.ServeTLS(proxied(ln, trusted, handshake))) })
 	}
-	if d.http != nil {
-		g.Go(func() error { return d.admin.Serve(d.http) })
+	for _, ln := range d.http {
+		g.Go(func() error { return d.admin.Serve(ln) })
 	}
 	g.Go(func() error { d.certs.Run(ctx); return nil })
 	g.Go(func() error { d.backend.run(ctx); return nil })
@@ -229,15 +221,12 @@ func closed(err error) error {
 
 // announce logs what is served where.
 func (d *Daemon) announce() {
-	for _, l := range []struct {
-		name string
-		ln   net.Listener
-	}{{"ldap", d.ldap}, {"ldaps", d.ldaps}, {"admin", d.http}} {
-		if l.ln != nil {
-			d.log.Info("listening", zap.String("for", l.name), zap.Stringer("address", l.ln.Addr()))
+	for name, list := range map[string]listeners{"ldap": d.ldap, "ldaps": d.ldaps, "admin": d.http} {
+		for _, ln := range list {
+			d.log.Info("listening", zap.String("for", name), zap.Stringer("address", ln.Addr()))
 		}
 	}
-	d.log.Info("serving", zap.String("base_dn", d.cfg.BaseDN), zap.String("certificate", d.certs.File()),
+	d.log.Info("serving", zap.String("certificate", d.certs.File()),
 		zap.String("sha256", d.certs.Fingerprint()), zap.Time("certificate_until", d.certs.Expires()))
 }
 
@@ -281,11 +270,9 @@ func (d *Daemon) shutdown() {
 // Close releases what Open opened. Run does it by itself.
 func (d *Daemon) Close() error {
 	var errs []error
-	for _, ln := range []net.Listener{d.ldap, d.ldaps, d.http} {
-		if ln != nil {
-			if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
-				errs = append(errs, err)
-			}
+	for _, ln := range slices.Concat(d.ldap, d.ldaps, d.http) {
+		if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
 		}
 	}
 	if d.codes != nil {

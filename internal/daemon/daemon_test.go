@@ -185,12 +185,15 @@ func TestBindsAndSearches(t *testing.T) {
 	if _, err := search("(objectClass=person)"); code(t, err) != 1 {
 		t.Errorf("unbound search: %v", err)
 	}
-	for name, want := range map[string]int{"ldapservice": 4, "alice": 1} {
-		if err := c.Bind("cn="+name+",ou=users,"+base, "demo-"+name); err != nil {
+	for _, tt := range []struct {
+		name string
+		want int
+	}{{"ldapservice", 4}, {"alice", 1}} {
+		if err := c.Bind("cn="+tt.name+",ou=users,"+base, "demo-"+tt.name); err != nil {
 			t.Fatal(err)
 		}
-		if res, err := search("(objectClass=person)"); err != nil || len(res.Entries) != want {
-			t.Errorf("%s sees %v, %v; want %d users", name, res, err, want)
+		if res, err := search("(objectClass=person)"); err != nil || len(res.Entries) != tt.want {
+			t.Errorf("%s sees %v, %v; want %d users", tt.name, res, err, tt.want)
 		}
 	}
 	dn := "cn=alice,ou=users," + base
@@ -481,7 +484,7 @@ func TestListenerFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.ldaps.Close(); err != nil {
+	if err := d.ldaps[0].Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "use of closed network connection") {

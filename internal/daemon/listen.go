@@ -9,13 +9,27 @@ import (
 	"ldapd/internal/config"
 )
 
-// listen opens the address of a key.
-func listen(cfg *config.Config, key, addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, cfg.Errorf(key, "%v", err)
+// listeners are those of one service.
+type listeners []net.Listener
+
+// listen opens the addresses of a key. Those that were opened before an error
+// are returned with it.
+func listen(cfg *config.Config, key, addrs string) (l listeners, err error) {
+	for _, addr := range config.Addresses(addrs) {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			return l, cfg.Errorf(key, "%v", err)
+		}
+		l = append(l, ln)
 	}
-	return ln, nil
+	return l, nil
+}
+
+func (l listeners) first() net.Addr {
+	if len(l) == 0 {
+		return nil
+	}
+	return l[0].Addr()
 }
 
 // proxied reads PROXY headers, where there are any, from trusted peers.

@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ldapd/internal/config"
+	"ldapd/internal/local"
+	"ldapd/internal/mfa"
+	"ldapd/internal/yamlfile"
+)
+
+// watchEvery is how often the users file is looked at; a change is loaded
+// when it has rested for that long.
+const watchEvery = time.Second
+
+// usersFile follows a users file, and authenticates those who are in it.
+type usersFile struct {
+	codes   mfa.UsedCodes
+	log     *zap.Logger
+	metrics *metrics
+	serve   func(*local.File) error // takes the content over, or refuses it
+
+	auth    *local.Authenticator
+	watcher *local.Watcher // nil: the users are built in
+}
+
+// openUsersFile loads the users from the file of the configuration, unless
+// builtin is given.
+func openUsersFile(cfg *config.Config, builtin *local.File, u usersFile) (*usersFile, error) {
+	if builtin != nil {
+		if err := u.take(builtin); err != nil {
+			return nil, err
+		}
+	} else {
+		u.watcher = local.NewWatcher(cfg.File.Path, uidFrom(cfg), u.take, u.refuse)
+		if err := u.watcher.Load(); err != nil {
+			return nil, place(cfg, err)
+		}
+	}
+	u.metrics.hashes(u.auth.Hashes)
+	return &u, nil
+}
+
+func uidFrom(cfg *config.Config) local.UIDFrom {
+	if cfg.Directory.UID == config.UIDUUID {
+		return local.UIDUUID
+	}
+	return local.UIDUsername
+}
+
+// place gives an error of the users file the key that named the file, unless
+// it names a line of the file itself.
+func place(cfg *config.Config, err error) error {
+	var e *yamlfile.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return cfg.Errorf("file.path", "%v", err)
+}
+
+// take serves the content of the file from now on.
+func (u *usersFile) take(f *local.File) error {
+	if err := u.serve(f); err != nil {
+		return err
+	}
+	if u.auth == nil {
+		u.auth = local.NewAuthenticator(f, u.codes, time.Now)
+	} else {
+		u.auth.Update(f)
+	}
+	u.metrics.loads.WithLabelValues("ok").Inc()
+	return nil
+}
+
+// refuse reports a file that cannot be used.
+func (u *usersFile) refuse(err error) {
+	u.metrics.loads.WithLabelValues("refused").Inc()
+	u.log.Error("users file refused, the data before it stays in use", zap.Error(err))
+}
+
+// run follows the file until ctx ends.
+func (u *usersFile) run(ctx context.Context) {
+	if u.watcher == nil {
+		return
+	}
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	u.watcher.Run(ctx, t.C)
+}
+
+// reload has the file read now.
+func (u *usersFile) reload() {
+	if u.watcher != nil {
+		u.watcher.Reload()
+	}
+}
