@@ -45,8 +45,8 @@ lint: ## check formatting, vet and staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-bench: ## measure binds and searches beside slapd
-	$(GO) test -run '^$$' -bench . -benchmem $(BENCHFLAGS) ./...
+bench: build ## measure ldapd beside slapd and nmcclain/ldap; BENCHFLAGS="-users 1000 -only bind"
+	$(GO) run ./test/bench -ldapd bin/ldapd $(BENCHFLAGS)
 
 certs: build ## make a throw-away CA and server certificate in certs/
 	bin/ldapd certs certs

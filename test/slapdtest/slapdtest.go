@@ -35,7 +35,8 @@ const (
 	RootPassword = "slapd"
 )
 
-// Indexes suit the searches of ldapd's clients.
+// Indexes suit the searches of ldapd's clients. Substrings have three letters
+// there, so that they help a search for three.
 var Indexes = []string{
 	"objectClass,uid,sAMAccountName,memberOf,member,entryUUID,uidNumber,gidNumber eq",
 	"cn,displayName,mail,sn,givenName pres,eq,sub",
@@ -190,6 +191,7 @@ moduleload back_mdb
 moduleload sssvlv
 moduleload ppolicy
 loglevel 0
+index_substr_any_len 3
 sizelimit unlimited
 timelimit unlimited
 threads 4
