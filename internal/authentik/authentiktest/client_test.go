@@ -250,3 +250,10 @@ func want(t *testing.T, what string, have, want any) {
 		t.Errorf("%s: %s, want %s", what, h, w)
 	}
 }
+
+func withCancel(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, cancel
+}

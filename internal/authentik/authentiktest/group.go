@@ -95,9 +95,6 @@ func (s *Server) SetGroup(g Group) Group {
 	}
 	g.PK = row.PK
 	s.groups.remove(row)
-	if s.groups.byName[g.Name] == nil {
-		s.groups.byPK[row.PK] = row // so that it may be its own parent
-	}
 	row.orphan()
 	s.fillGroup(row, g)
 	s.groups.add(row)
@@ -173,7 +170,10 @@ func (s *Server) fillGroup(row *group, g Group) {
 	}
 	row.Group, row.numPK, row.attrs, row.parents = g, n, s.attributes(g.Attributes), nil
 	for _, ref := range g.Parents {
-		p := s.mustGroup(ref)
+		p := row // which may be its own parent
+		if ref != g.Name && ref != g.PK {
+			p = s.mustGroup(ref)
+		}
 		if !slices.Contains(row.parents, p) {
 			row.parents = append(row.parents, p)
 			p.children = append(p.children, row)

@@ -252,8 +252,12 @@ func (k *checker) checkResponse(op *openapi3.Operation, resp *http.Response, got
 	}
 	described := op.Responses.Status(resp.StatusCode)
 	if described == nil || described.Value.Content == nil {
-		// The description has no 404, 405 and 429.
-		return k.visit(k.spec.doc.Components.Schemas["GenericError"], got, openapi3.VisitAsResponse())
+		// The description has no 404, 405 and 429, and no content for some 400.
+		name := "GenericError"
+		if resp.StatusCode == http.StatusBadRequest {
+			name = "ValidationError"
+		}
+		return k.visit(k.spec.doc.Components.Schemas[name], got, openapi3.VisitAsResponse())
 	}
 	return k.visit(described.Value.Content.Get("application/json").Schema, got, openapi3.VisitAsResponse())
 }

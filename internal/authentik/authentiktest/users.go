@@ -192,13 +192,13 @@ func (s *Server) userFilters(q *query) []func(*user) bool {
 	if len(types) > 0 {
 		add(func(u *user) bool { return slices.Contains(types, u.Type) })
 	}
-	groups := choices(q, "groups_by_name", func(v string) (*group, bool) { g := s.groups.byName[v]; return g, g != nil })
-	if len(groups) > 0 {
-		add(func(u *user) bool { return overlap(u.groups, groups) })
-	}
-	groups = choices(q, "groups_by_pk", func(v string) (*group, bool) { g := s.groups.byPK[strings.ToLower(v)]; return g, g != nil })
-	if len(groups) > 0 {
-		add(func(u *user) bool { return overlap(u.groups, groups) })
+	for _, groups := range [][]*group{
+		choices(q, "groups_by_name", func(v string) (*group, bool) { g := s.groups.byName[v]; return g, g != nil }),
+		choices(q, "groups_by_pk", func(v string) (*group, bool) { g := s.groups.byPK[strings.ToLower(v)]; return g, g != nil }),
+	} {
+		if len(groups) > 0 {
+			add(func(u *user) bool { return overlap(u.groups, groups) })
+		}
 	}
 	if want := q.attributes(); want != nil {
 		add(func(u *user) bool { return hasAttributes(u.attrs, want) })
