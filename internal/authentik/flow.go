@@ -106,8 +106,8 @@ type Trace struct {
 	RequestID string // of the last answer, in authentik's log
 }
 
-// String lists the stages and their times.
-func (t Trace) String() string {
+// Times lists the stages and their times, for the log.
+func (t Trace) Times() string {
 	var b strings.Builder
 	for i, s := range t.Stages {
 		if i > 0 {

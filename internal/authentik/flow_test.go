@@ -592,8 +592,8 @@ func TestFlowTrace(t *testing.T) {
 			if stage.Component != componentRedirect && stage.Took() <= 0 {
 				t.Errorf("%s: %s took %v", tt.name, stage.Component, stage.Took())
 			}
-			if !strings.Contains(tr.String(), stage.Component+" ") {
-				t.Errorf("%s is not in %q", stage.Component, tr.String())
+			if !strings.Contains(tr.Times(), stage.Component+" ") {
+				t.Errorf("%s is not in %q", stage.Component, tr.Times())
 			}
 		}
 		if !slices.Equal(got, tt.want) || len(tr.RequestID) != 32 {
