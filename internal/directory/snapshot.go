@@ -24,6 +24,7 @@ type Snapshot struct {
 	records []record
 	chunks  [][]byte
 	forms   []*form
+	ofForm  [][]ID // the entries of each form, ascending
 	index   *index
 	grams   *grams
 	classes map[string][]Span // by normalised name
@@ -35,6 +36,11 @@ type Snapshot struct {
 func (s *Snapshot) take(b *builder, baseDN string, base ldap.DN) {
 	s.Schema, s.BaseDN, s.base, s.Built = b.schema, baseDN, base, time.Now()
 	s.records, s.chunks, s.forms = b.records, b.chunks, b.forms
+	s.ofForm = make([][]ID, len(s.forms))
+	for i := range s.records {
+		f := s.records[i].form
+		s.ofForm[f] = append(s.ofForm[f], ID(i))
+	}
 	norm, _ := ldap.NormalizeDN(nil, []byte(baseDN))
 	s.baseNorm = string(norm)
 	s.buildIndex()
@@ -148,24 +154,21 @@ func (s *Snapshot) After(norm []byte) ID {
 // Present returns the entries that have an attribute; or that there are so
 // many of them that looking at every entry is no slower.
 func (s *Snapshot) Present(at *schema.AttributeType) (p Posting, ok bool) {
-	having := make([]bool, len(s.forms))
-	found := false
-	for i, f := range s.forms {
-		having[i] = slices.Contains(f.ids, at.ID)
-		found = found || having[i]
-	}
 	p.exact = true
-	if !found {
-		return p, true
-	}
-	limit := len(s.records) / 4
-	for i := range s.records {
-		if having[s.records[i].form] {
-			if len(p.ids) == limit {
-				return Posting{}, false
-			}
-			p.ids = append(p.ids, ID(i))
+	total := 0
+	for i, f := range s.forms {
+		if slices.Contains(f.ids, at.ID) {
+			total += len(s.ofForm[i])
 		}
 	}
+	if total > len(s.records)/4 {
+		return Posting{}, false
+	}
+	for i, f := range s.forms {
+		if slices.Contains(f.ids, at.ID) {
+			p.ids = append(p.ids, s.ofForm[i]...)
+		}
+	}
+	slices.Sort(p.ids)
 	return p, true
 }
