@@ -17,7 +17,8 @@ type Limits struct {
 	FailuresPerAddress int // of all users from one address, a minute; 0: unlimited
 }
 
-// Wrong codes with a right password are guesses at the second factor, so they
+// Wrong codes with a right password, and pushes that the user turns down, are
+// guesses at the second factor, so they
 // count for the user, wherever they come from. At three good codes in a
 // million, guessing without a pause succeeds about once a year.
 const (
@@ -102,8 +103,11 @@ func (l *limiter) settle(c count, denied *Denied) *Limited {
 	if l.users.add(c.user, c.secret, now) {
 		l.addresses.add(c.address, digest{}, now)
 	}
-	if denied.Reason == WrongCode {
+	switch denied.Reason {
+	case WrongCode:
 		l.codes.add(c.code, c.secret, now)
+	case FactorDenied:
+		l.codes.add(c.code, digest{}, now) // who asks often enough is let in at last
 	}
 	return nil
 }

@@ -255,3 +255,21 @@ func TestClockSetBack(t *testing.T) {
 	s.advance(-time.Hour)
 	s.expect(t, here, "alice", "c", denied) // and not for an hour more
 }
+
+// TestLimitPushes: a push that the user turned down is a guess too, also if
+// the password is the same each time.
+func TestLimitPushes(t *testing.T) {
+	a := &authFunc{do: func(context.Context, bind.Attempt) (bind.Granted, error) {
+		return bind.Granted{}, &bind.Denied{Reason: bind.FactorDenied, Final: true}
+	}}
+	s := newServer(t, nil, func(o *bind.Options) { o.Authenticator = a })
+	for range 10 {
+		s.expect(t, here, "bob", "secret", "denied factor_denied 49")
+	}
+	s.expect(t, there, "bob", "secret", limitCode)
+	s.advance(15 * time.Minute)
+	s.expect(t, here, "bob", "secret", "denied factor_denied 49")
+	if n := a.calls.Load(); n != 11 {
+		t.Errorf("%d pushes", n)
+	}
+}

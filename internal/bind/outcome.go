@@ -32,7 +32,7 @@ const (
 const (
 	LimitUser    Reason = "limit_user"    // too many denied binds of the user from the address
 	LimitAddress Reason = "limit_address" // too many denied binds from the address
-	LimitCode    Reason = "limit_code"    // too many wrong codes of the user
+	LimitCode    Reason = "limit_code"    // too many wrong codes of the user, or pushes turned down
 	PaceUser     Reason = "pace_user"     // too many binds of the user that need a flow
 	PaceAddress  Reason = "pace_address"  // too many from the address
 )
