@@ -79,8 +79,11 @@ func detail(body []byte) string {
 		slices.Sort(parts)
 		s = strings.Join(parts, "; ")
 	}
-	if len(s) > maxDetail {
-		s = s[:maxDetail]
-	}
-	return strings.ToValidUTF8(s, "")
+	return oneLine(s)
+}
+
+// oneLine makes a text of authentik's fit for a log.
+func oneLine(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxDetail)], "")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
 }

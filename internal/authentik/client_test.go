@@ -357,3 +357,13 @@ func TestListFollowsNext(t *testing.T) {
 		})
 	}
 }
+
+func TestOneLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\nb\r\n\tc": "a b c", "": "", "\x00": "", "zo\xffë": "zoë", strings.Repeat("x", 1000): strings.Repeat("x", maxDetail),
+	} {
+		if got := oneLine(in); got != want {
+			t.Errorf("%.20q: %q", in, got)
+		}
+	}
+}

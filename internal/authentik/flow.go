@@ -260,7 +260,7 @@ func (x *execution) judge(ch challenge) error {
 		x.accepted(last)
 	}
 	if ch.Component == componentDenied {
-		return &Refusal{Stage: last, Reason: bind.Policy, Detail: ch.message(), PasswordRight: x.passwordRight}
+		return &Refusal{Stage: last, Reason: bind.Policy, Detail: oneLine(ch.Message), PasswordRight: x.passwordRight}
 	}
 	x.stage = word(ch.Component)
 	return nil

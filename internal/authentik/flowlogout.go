@@ -51,7 +51,7 @@ func (c *Client) DryRun(ctx context.Context, flow string) (component string, err
 	case componentRedirect:
 		return component, errors.New("the flow ends without a login")
 	case componentDenied:
-		return component, fmt.Errorf("authentik refuses to run the flow: %s", ch.message())
+		return component, fmt.Errorf("authentik refuses to run the flow: %s", oneLine(ch.Message))
 	}
 	_, err = x.answer(ch)
 	return component, err

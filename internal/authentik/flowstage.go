@@ -56,11 +56,6 @@ func (ch *challenge) refused() bool {
 	return false
 }
 
-// message returns what authentik says to the user.
-func (ch *challenge) message() string {
-	return strings.ToValidUTF8(ch.Message[:min(len(ch.Message), maxDetail)], "")
-}
-
 // device is a second factor that the user has.
 type device struct {
 	Class string `json:"device_class"`
