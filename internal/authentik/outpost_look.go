@@ -75,7 +75,7 @@ func (c *Controller) advance(ctx context.Context, d *delta) error {
 }
 
 func (c *Controller) advanceUsers(ctx context.Context, d *delta) error {
-	saved, err := c.source.users(ctx, d.from, d.users)
+	saved, err := c.source.saved(ctx, d.from, d.users)
 	if err != nil {
 		return err
 	}

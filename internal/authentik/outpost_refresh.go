@@ -144,7 +144,7 @@ func (c *Controller) readUsers(ctx context.Context, known []directory.User) (*lo
 	if !newest.LastUpdated.IsZero() {
 		l.at.saw(newest.LastUpdated.Time, c.o.Now())
 	}
-	if l.users, err = c.source.users(ctx, time.Time{}, known); err != nil {
+	if l.users, err = c.source.users(ctx, known); err != nil {
 		return nil, err
 	}
 	l.took = c.o.Now().Sub(start)

@@ -47,14 +47,28 @@ func usersQuery() url.Values {
 	}
 }
 
-// users reads all users, or those that were saved after a time of authentik's
-// clock. What is known of them shares its memory with the result.
-func (s *source) users(ctx context.Context, after time.Time, known []directory.User) ([]directory.User, error) {
+// users reads all users. What is known of them shares its memory with the
+// result.
+func (s *source) users(ctx context.Context, known []directory.User) ([]directory.User, error) {
+	all := s.scanUsers(time.Time{}, known)
+	users, err := all.read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read users: %w", err)
+	}
+	if len(users) == 0 {
+		return nil, errNoUsers
+	}
+	return users, nil
+}
+
+// scanUsers reads the users that were saved after a time of authentik's clock,
+// or all.
+func (s *source) scanUsers(after time.Time, known []directory.User) scan[directory.User] {
 	q := usersQuery()
 	if !after.IsZero() {
 		q.Set("last_updated__gt", after.UTC().Format("2006-01-02T15:04:05.000000Z"))
 	}
-	all := scan[directory.User]{
+	return scan[directory.User]{
 		fetch: pages(s, usersPath, "users", q, func(u *User) (directory.User, error) {
 			if u.PK == 0 || u.Username == "" {
 				return directory.User{}, errors.New("a user without pk or name")
@@ -64,12 +78,43 @@ func (s *source) users(ctx context.Context, after time.Time, known []directory.U
 		compare: byPK,
 		appends: after.IsZero(), // else an old user may come in between
 	}
-	users, err := all.read(ctx)
+}
+
+// saved reads the users that were saved after a time and are not known as they
+// are, and perhaps others. Those that were saved a moment ago are among them
+// each time; if that is more than a page, as after an import, their number must
+// tell that nothing is new.
+func (s *source) saved(ctx context.Context, after time.Time, known []directory.User) ([]directory.User, error) {
+	all := s.scanUsers(after, known)
+	first, err := all.fetch(ctx, 1)
 	if err != nil {
-		return nil, fmt.Errorf("read users: %w", err)
+		return nil, fmt.Errorf("read changed users: %w", err)
 	}
-	if after.IsZero() && len(users) == 0 {
-		return nil, errNoUsers
+	if first.next == 0 {
+		return all.check(first.results, first.count)
+	}
+	newest := after
+	for i := range known {
+		if t := known[i].Updated; t.After(newest) {
+			newest = t
+		}
+	}
+	later := s.scanUsers(newest, known)
+	users, err := later.read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read changed users: %w", err)
+	}
+	count := 0
+	for _, u := range merge(known, slices.Clone(users)) {
+		if u.Updated.After(after) {
+			count++
+		}
+	}
+	if count == first.count {
+		return users, nil
+	}
+	if users, err = all.read(ctx); err != nil {
+		return nil, fmt.Errorf("read changed users: %w", err)
 	}
 	return users, nil
 }

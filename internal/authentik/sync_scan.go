@@ -62,19 +62,23 @@ func (s *scan[T]) round(ctx context.Context) ([]T, error) {
 	if last > maxPages {
 		return nil, fmt.Errorf("more than %d pages", maxPages)
 	}
-	var old T // the last element of the list, as it is now
+	// An end of the list that was read with its count tells at the end of the
+	// scan which elements are new, so whether others are gone.
+	base, from := first.count, 2
+	var old T
 	if s.appends {
 		p, err := s.later(ctx, last)
 		if err != nil {
 			return nil, err
 		}
-		if p.count != first.count || p.next != 0 || len(p.results) == 0 {
+		if p.next != 0 || len(p.results) == 0 {
 			return nil, errDrift
 		}
-		old = p.results[len(p.results)-1]
+		base, from, old = p.count, 1, p.results[len(p.results)-1]
 	}
-	pages, err := s.middle(ctx, first, last)
-	if err != nil {
+	pages := make([][]T, last-1)
+	pages[0] = first.results
+	if err := s.middle(ctx, pages, from, base); err != nil {
 		return nil, err
 	}
 	// The end is read when all else is, so that its count tells of everything
@@ -101,32 +105,31 @@ func (s *scan[T]) round(ctx context.Context) ([]T, error) {
 			created++
 		}
 	}
-	if count-created != first.count {
+	if count-created != base {
 		return nil, errDrift
 	}
 	return rows, nil
 }
 
-// middle reads the pages from the second to that before the last.
-func (s *scan[T]) middle(ctx context.Context, first page[T], last int) ([][]T, error) {
-	pages := make([][]T, last-1)
-	pages[0] = first.results
+// middle reads all pages from a number to that before the last.
+func (s *scan[T]) middle(ctx context.Context, pages [][]T, from, base int) error {
+	size := len(pages[0])
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(pagesAtOnce)
-	for number := 2; number < last && ctx.Err() == nil; number++ {
+	for number := from; number <= len(pages) && ctx.Err() == nil; number++ {
 		g.Go(func() error {
 			p, err := s.later(ctx, number)
 			if err != nil {
 				return err
 			}
-			if len(p.results) != len(first.results) || p.count < first.count || p.count > first.count && !s.appends {
+			if len(p.results) != size || p.count < base || p.count > base && !s.appends {
 				return errDrift
 			}
 			pages[number-1] = p.results
 			return nil
 		})
 	}
-	return pages, g.Wait()
+	return g.Wait()
 }
 
 // later reads a page behind the first. If there is none, the list got shorter.
