@@ -57,7 +57,7 @@ func TestLog(t *testing.T) {
 		"extended map[code:0 conn:1 dn:cn=alice oid:1.3.6.1.4.1.4203.1.11.3 op:2 result:success]",
 		"search map[attrs:sn base:< 1> code:0 conn:1 dn:cn=alice entries:1 filter:(cn=<cn 6>) op:4 result:success scope:sub]",
 		"compare map[base:< 1> code:6 conn:1 dn:cn=alice op:8 result:compareTrue]",
-		"delete map[code:53 conn:1 error:unwillingToPerform: read-only: entries are changed where they come from, not over LDAP op:9 result:unwillingToPerform]",
+		"delete map[code:53 conn:1 dn:cn=alice error:unwillingToPerform: read-only: entries are changed where they come from, not over LDAP op:9 result:unwillingToPerform]",
 		"connection closed map[conn:1]",
 	}
 	for i := range max(len(got), len(want)) {
