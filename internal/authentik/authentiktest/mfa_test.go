@@ -188,7 +188,7 @@ func TestDuo(t *testing.T) {
 	for _, allow := range []bool{true, false} {
 		c.toMFA("ask")
 		done := c.pushing(t.Context(), "ask")
-		p := <-s.Pushes()
+		p := nextPush(t, s)
 		want(t, "whose", p.Username, "ask")
 		// The others go on while one waits.
 		want(t, "another login", newClient(t, s).login("allow", "secret").component(), validate)
@@ -208,6 +208,17 @@ func TestDuo(t *testing.T) {
 		} else {
 			refusedWith(t, "denied", got.answer, "duo", "denied")
 		}
+	}
+}
+
+func nextPush(t *testing.T, s *ak.Server) *ak.Push {
+	t.Helper()
+	select {
+	case p := <-s.Pushes():
+		return p
+	case <-within(t).Done():
+		t.Fatal("no push")
+		return nil
 	}
 }
 
@@ -236,7 +247,7 @@ func TestDuoWhoseClientLeft(t *testing.T) {
 	c.toMFA("alice")
 	ctx, cancel := withCancel(t)
 	done := c.pushing(ctx, "alice")
-	<-s.Pushes()
+	nextPush(t, s)
 	cancel()
 	if got := <-done; got.err == nil {
 		t.Error("an answer")

@@ -96,8 +96,8 @@ func (r *recorder) record(c *call) {
 		r.requests[r.oldest] = q
 		r.oldest = (r.oldest + 1) % keepRequests
 	}
+	r.wake()
 	r.recMu.Unlock()
-	r.changed()
 }
 
 // Requests returns the latest requests, at most 10 000, oldest first.
@@ -155,6 +155,7 @@ func (r *recorder) complain(format string, args ...any) {
 	r.recMu.Lock()
 	defer r.recMu.Unlock()
 	r.complaints = append(r.complaints, fmt.Sprintf(format, args...))
+	r.wake()
 }
 
 // count changes counters.
@@ -203,6 +204,11 @@ func (r *recorder) userScore(identifier string) int {
 func (r *recorder) changed() {
 	r.recMu.Lock()
 	defer r.recMu.Unlock()
+	r.wake()
+}
+
+// wake is changed for holders of the lock.
+func (r *recorder) wake() {
 	close(r.change)
 	r.change = make(chan struct{})
 }

@@ -219,6 +219,9 @@ func (s *Server) userFilters(q *query) []func(*user) bool {
 }
 
 func (s *Server) roleFilters(q *query, keep []func(*user) bool) []func(*user) bool {
+	if !q.Has("roles_by_name") && !q.Has("roles_by_pk") {
+		return keep
+	}
 	known := make(map[string]string) // by pk
 	for _, u := range s.users.rows {
 		for _, name := range u.Roles {
