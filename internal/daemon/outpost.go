@@ -80,9 +80,10 @@ func newClient(cfg *config.Config, version string) (*authentik.Client, error) {
 	return client, nil
 }
 
-// chain is what a bind goes through on its way to a flow: what was denied a
-// moment ago is denied again, what is under way is joined, and the rest is
-// held to a pace and waits its turn.
+// chain is what a bind goes through on its way to a flow: what is under way is
+// joined, what was denied a moment ago is denied again, and the rest is held to
+// a pace and waits its turn. A denial is remembered before its flight ends, so
+// that no bind can slip in between.
 func (o *outpost) chain(cfg *config.Config, u usersFile) bind.Authenticator {
 	a := &cfg.Authentik
 	flows := newFlowMetrics(u.metrics.registry)
@@ -90,10 +91,10 @@ func (o *outpost) chain(cfg *config.Config, u usersFile) bind.Authenticator {
 		flows.observe(f)
 		logFlow(u.log, f)
 	}), a.Flows)
-	flows.queue(queue)
-	return bind.NewDenials(
-		bind.NewFlights(bind.NewPace(queue, a.UserBinds, a.AddressBinds, nil)),
-		a.DenialMemory, nil)
+	denials := bind.NewDenials(bind.NewPace(queue, a.UserBinds, a.AddressBinds, nil), a.DenialMemory, nil)
+	flights := bind.NewFlights(denials)
+	flows.chain(flights, denials, queue)
+	return flights
 }
 
 // publish serves what the controller read.
@@ -173,7 +174,7 @@ func (e *eitherAuth) Recall(a bind.Attempt) (bind.Granted, bool) { return e.o.lo
 func logFlow(log *zap.Logger, f authentik.Flow) {
 	fields := []zap.Field{
 		zap.String("provider", f.Provider), zap.String("flow", f.Slug), zap.String("user", f.Username),
-		zap.Stringer("client", f.Addr), zap.String("stages", f.Trace.String()), zap.Duration("took", f.Took),
+		zap.Stringer("client", f.Addr), zap.String("stages", f.Times()), zap.Duration("took", f.Took),
 		zap.String("request", f.RequestID),
 	}
 	var refused *authentik.Refusal
@@ -222,11 +223,15 @@ func (m *flowMetrics) observe(f authentik.Flow) {
 	}
 }
 
-// queue reports how many flows there are.
-func (m *flowMetrics) queue(q *bind.Queue) {
-	gauge := func(name, help string, value func() int64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))
+// chain reports what the binds before the flows do.
+func (m *flowMetrics) chain(flights *bind.Flights, denials *bind.Denials, queue *bind.Queue) {
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
-	gauge("ldapd_authentik_flows_running", "Flows under way.", q.Running)
-	gauge("ldapd_authentik_flows_waiting", "Binds that wait for a flow.", q.Waiting)
+	gauge("ldapd_authentik_flows_running", "Flows under way.", func() float64 { return float64(queue.Running()) })
+	gauge("ldapd_authentik_flows_waiting", "Flows that wait for their turn.", func() float64 { return float64(queue.Waiting()) })
+	gauge("ldapd_authentik_binds_waiting", "Binds that wait for a flow; identical ones share one.", func() float64 { return float64(flights.Waiting()) })
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "ldapd_authentik_denials_remembered_total", Help: "Binds denied without a flow, since the same was denied a moment ago."},
+		func() float64 { return float64(denials.Hits()) }))
 }
