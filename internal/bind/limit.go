@@ -18,9 +18,9 @@ type Limits struct {
 }
 
 // Wrong codes with a right password, and pushes that the user turns down, are
-// guesses at the second factor, so they
-// count for the user, wherever they come from. At three good codes in a
-// million, guessing without a pause succeeds about once a year.
+// guesses at the second factor, so they count for the user, wherever they come
+// from. At three good codes in a million, guessing without a pause succeeds
+// about once a year.
 const (
 	wrongCodes      = 10
 	wrongCodeWindow = 15 * time.Minute
