@@ -39,7 +39,8 @@ func (p people) AccountByName(name string) (directory.Account, bool) {
 type binder struct {
 	*flows
 	*bind.Pipeline
-	auth *bind.Flights
+	auth     *bind.Flights
+	provider Provider
 
 	mu       sync.Mutex
 	observed []Flow
@@ -52,14 +53,11 @@ func newBinder(t *testing.T, o authentiktest.Options, loaded ...string) *binder 
 	for _, name := range append(loaded, "alice") {
 		p[name] = directory.Account{UUID: "uuid of " + name, Username: name, Base: authentiktest.DefaultBaseDN, Active: name != "carol"}
 	}
-	provider := func(base string) (Provider, bool) {
-		providers, err := b.c.Providers(t.Context())
-		if err != nil || base != authentiktest.DefaultBaseDN {
-			// As known from before.
-			return Provider{PK: authentiktest.DefaultProvider, BindFlow: authentiktest.DefaultFlow, Application: authentiktest.DefaultApplication, MFASupport: true}, base == authentiktest.DefaultBaseDN
-		}
-		return providers[0], true
+	b.provider = Provider{
+		PK: authentiktest.DefaultProvider, Name: "ldap", BindFlow: authentiktest.DefaultFlow,
+		Application: authentiktest.DefaultApplication, MFASupport: true,
 	}
+	provider := func(base string) (Provider, bool) { return b.provider, base == authentiktest.DefaultBaseDN }
 	auth := NewAuthenticator(b.c, provider, func(f Flow) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -206,7 +204,7 @@ func TestBindResults(t *testing.T) {
 				}
 				for _, f := range b.observed {
 					b.words(t, f.Session, f.Err)
-					if f.Slug != authentiktest.DefaultFlow || f.Username == "" || f.Took <= 0 {
+					if f.Provider != "ldap" || f.Slug != authentiktest.DefaultFlow || f.Username == "" || f.Took <= 0 {
 						t.Errorf("observed %+v", f)
 					}
 				}
@@ -216,12 +214,7 @@ func TestBindResults(t *testing.T) {
 }
 
 // noMFA turns mfa_support off.
-func (b *binder) noMFA() {
-	b.SetProvider(authentiktest.Provider{
-		PK: authentiktest.DefaultProvider, Name: "ldap", BindFlow: authentiktest.DefaultFlow,
-		Application: authentiktest.DefaultApplication, NoMFA: true,
-	})
-}
+func (b *binder) noMFA() { b.provider.MFASupport = false }
 
 // many binds n times at once, and lets authentik go on when all of them wait.
 func (b *binder) many(t *testing.T, n int, secret string) map[string]int {

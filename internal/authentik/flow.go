@@ -331,7 +331,7 @@ func (x *execution) prove(ctx context.Context) (*Session, error) {
 func (x *execution) read(ctx context.Context, path, query string, v any) error {
 	start := time.Now()
 	err := x.c.do(ctx, request{
-		method: http.MethodGet, path: path, query: query, header: x.headers(),
+		method: http.MethodGet, path: path, query: query, header: x.headers(), tries: flowAttempts,
 		timeout: requestTimeout, limit: maxBody,
 		accept: func(resp *http.Response) error {
 			x.trace.RequestID = requestID(resp)
@@ -407,7 +407,7 @@ func (x *execution) follow(ctx context.Context) (challenge, error) {
 // flow goes on with a read.
 func (x *execution) send(ctx context.Context, method string, body []byte, timeout time.Duration) (ch challenge, again bool, err error) {
 	err = x.c.do(ctx, request{
-		method: method, path: x.path, query: flowQuery, body: body, header: x.headers(),
+		method: method, path: x.path, query: flowQuery, body: body, header: x.headers(), tries: flowAttempts,
 		timeout: timeout, limit: maxChallenge,
 		accept: func(resp *http.Response) error {
 			x.trace.RequestID = requestID(resp)

@@ -25,10 +25,12 @@ const (
 	maxRefusal     = 16 << 10 // read of an error's body
 )
 
-// A read is tried this often, with a pause that grows fourfold in between.
+// A read is tried this often, with a pause that grows fourfold in between. A
+// bind has somebody waiting, so its reads are tried again once.
 const (
-	attempts   = 3
-	firstPause = 100 * time.Millisecond
+	attempts     = 3
+	flowAttempts = 2
+	firstPause   = 100 * time.Millisecond
 )
 
 // request is one call of the API.
@@ -38,6 +40,7 @@ type request struct {
 	query   string // encoded
 	body    []byte // JSON
 	header  http.Header
+	tries   int           // attempts, if it is a read
 	timeout time.Duration // of each attempt
 	limit   int64         // octets of the answer
 
@@ -59,7 +62,7 @@ func (c *Client) outpost(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	r.method = http.MethodGet
+	r.method, r.tries = http.MethodGet, attempts
 	r.header = http.Header{"Authorization": {"Bearer " + token}}
 	return c.do(ctx, r)
 }
@@ -69,7 +72,7 @@ func (c *Client) do(ctx context.Context, r request) error {
 	pause := firstPause
 	for n := 1; ; n++ {
 		err := c.try(ctx, r)
-		if err == nil || n == attempts || r.method != http.MethodGet || !passing(err) || ctx.Err() != nil {
+		if err == nil || n >= r.tries || r.method != http.MethodGet || !passing(err) || ctx.Err() != nil {
 			return err
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause))
