@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,19 @@ func TestDifferential(t *testing.T) {
 	t.Logf("%d searches, %d entries, %d rules", len(queries), entries, len(rules))
 	if entries < 10*len(queries) {
 		t.Errorf("%d searches found %d entries: too few to show much", len(queries), entries)
+	}
+}
+
+// TestRulesAreDocumented keeps the list for the reader complete.
+func TestRulesAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/decisions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
+		if !strings.Contains(string(doc), "**"+strings.ReplaceAll(r.name, "*", `\*`)+"**") {
+			t.Errorf("docs/decisions.md lacks **%s**", r.name)
+		}
 	}
 }
 

@@ -142,6 +142,19 @@ func TestSubstringsHaveOnePiece(t *testing.T) {
 	}
 }
 
+func TestOtherFiltersCloseConnection(t *testing.T) {
+	addr := serve(t, &fixed{result: ldap.ServerSearchResult{Entries: people("alice")}})
+	for _, filter := range []string{"(cn>=a)", "(cn<=a)", "(cn~=alice)", "(cn:caseExactMatch:=alice)"} {
+		c := dial(t, addr)
+		if _, err := c.Search(search(filter, 0)); err == nil {
+			t.Errorf("%s: success, want an error", filter)
+		}
+		if _, err := c.Search(search("(cn=*)", 0)); !goldap.IsErrorWithCode(err, goldap.ErrorNetwork) {
+			t.Errorf("%s: the next search: %v, want a closed connection", filter, err)
+		}
+	}
+}
+
 func TestFailedBindKeepsIdentity(t *testing.T) {
 	f := &fixed{bound: make(chan string, 1)}
 	c := dial(t, serve(t, f))
