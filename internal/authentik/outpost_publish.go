@@ -2,6 +2,7 @@ package authentik
 
 import (
 	"reflect"
+	"runtime/debug"
 	"slices"
 
 	"go.uber.org/zap"
@@ -53,6 +54,7 @@ func (c *Controller) publish() {
 		if snapshot == nil {
 			if users == nil {
 				users, groups = c.entries(local, found)
+				defer thrift()()
 			}
 			var problems []directory.Problem
 			snapshot, problems = t.Build(users, groups)
@@ -77,6 +79,18 @@ func (c *Controller) publish() {
 	}
 	c.published = list
 	c.o.Publish(slices.Clone(list))
+}
+
+// thrift makes the collector leave little garbage until the function that it
+// returns is called: a snapshot is built beside the one in use, and with those
+// of many users garbage would take as much memory again.
+func thrift() func() {
+	const percent = 10
+	old := debug.SetGCPercent(percent)
+	if old < percent { // or off, which GOMEMLIMIT makes sense of
+		debug.SetGCPercent(old)
+	}
+	return func() { debug.SetGCPercent(old) }
 }
 
 func samePublished(a, b Published) bool {
