@@ -100,7 +100,7 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 		return nil, err
 	}
 	g, err := p.authenticate(ctx, attempts)
-	if err := p.record(count, err); err != nil {
+	if err := p.record(count, p.explain(attempts, err)); err != nil {
 		return nil, err
 	}
 	return who.identity(g), nil
@@ -207,6 +207,19 @@ func (p *Pipeline) authenticate(ctx context.Context, attempts []Attempt) (Grante
 		}
 	}
 	return Granted{}, denied
+}
+
+// explain names the likely mistake of a user who put a code behind the
+// password where none is taken.
+func (p *Pipeline) explain(attempts []Attempt, err error) error {
+	var d *Denied
+	if p.CodeInPassword || !errors.As(err, &d) || d.Reason != WrongPassword {
+		return err
+	}
+	if _, _, ok := mfa.Split(attempts[0].Password, p.Separator); ok {
+		return &Denied{Reason: CodeInSecret, Final: d.Final}
+	}
+	return err
 }
 
 // record counts a denied bind, and returns what the client is told. What could

@@ -250,8 +250,8 @@ func TestCodeIn(t *testing.T) {
 		{"password only", true, false, "bob", "secret;CODE", "granted bob totp", 1},
 		{"password only, code on the name", true, false, "bob;CODE", "secret", "denied unknown_user 49", 1},
 		{"name only", false, true, "bob;CODE", "secret", "granted bob totp", 1},
-		{"name only, code on the password", false, true, "bob", "secret;CODE", "denied wrong_password 49", 1},
-		{"nowhere", false, false, "bob", "secret;CODE", "denied wrong_password 49", 1},
+		{"name only, code on the password", false, true, "bob", "secret;CODE", "denied code_in_secret 49", 1},
+		{"nowhere", false, false, "bob", "secret;CODE", "denied code_in_secret 49", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer(t, nil, func(o *bind.Options) { o.CodeInPassword, o.CodeInUsername = tt.inPassword, tt.inName })

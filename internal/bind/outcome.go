@@ -21,6 +21,7 @@ const (
 	WrongCode      Reason = "wrong_code"      // right password
 	CodeUsed       Reason = "code_used"       // right password and code, but the code served before
 	CodeUnexpected Reason = "code_unexpected" // right password, and a code for a user without a second factor
+	CodeInSecret   Reason = "code_in_secret"  // wrong, and it ends in what looks like a code, which mfa.code_in takes elsewhere
 	FactorDenied   Reason = "factor_denied"   // right password, but the user did not confirm
 	FactorUnusable Reason = "factor_unusable" // right password, but the user has no second factor that LDAP can ask for
 	Policy         Reason = "policy"          // a policy of the flow refused, or the flow did

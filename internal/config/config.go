@@ -193,6 +193,10 @@ func Default() *Config {
 	}
 }
 
+// authentikBindTime is the default of limits.bind_time with authentik: a Duo
+// push may take a minute beside the other stages.
+const authentikBindTime = 2 * time.Minute
+
 // Load reads the file at path, then env (as from os.Environ), and checks the
 // result. Without a path everything comes from env. Relative paths in the
 // file start at its directory, those in env at the working directory. The
@@ -213,6 +217,9 @@ func Load(path string, env []string) (*Config, error) {
 	}
 	if path != "" {
 		c.locate(filepath.Dir(path))
+	}
+	if c.Backend == BackendAuthentik && !c.Given("limits.bind_time") {
+		c.Limits.BindTime = authentikBindTime
 	}
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -70,7 +70,7 @@ func (c *Conn) fields(id int32, took time.Duration, code ldap.ResultCode, err er
 	if errors.As(err, &why) {
 		fields = append(fields, zap.String("reason", why.Reason()))
 	}
-	if err != nil && code != ldap.ResultCompareTrue && code != ldap.ResultCompareFalse {
+	if err != nil && err.Error() != code.String() { // some results say it all
 		fields = append(fields, zap.NamedError("error", err))
 	}
 	return fields
