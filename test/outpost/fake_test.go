@@ -114,6 +114,16 @@ func (f *fake) flow(flow authentiktest.Flow) {
 	f.SetFlow(flow)
 }
 
+// restore undoes what was done to flows, faults and alice.
+func (f *fake) restore() {
+	f.Start()
+	f.ClearFaults()
+	f.flow(authentiktest.Flow{})
+	f.AllowAccess(authentiktest.DefaultApplication, alice)
+	f.OmitSearchPermission(false)
+	f.EditUser(alice, func(u *authentiktest.User) { u.Password, u.AppPasswords, u.Devices = secret, nil, nil })
+}
+
 // provider replaces the settings of the provider.
 func (f *fake) provider(change func(*authentiktest.Provider)) {
 	p := authentiktest.Provider{
