@@ -295,7 +295,12 @@ func (c *Controller) apply(ctx context.Context, wg *sync.WaitGroup, s *settings,
 	}
 	c.stopSocket()
 	ctx, cancel := context.WithCancel(ctx)
-	c.socketOf, c.stopSocket = s.outpost.PK, cancel
+	ended := make(chan struct{})
+	c.socketOf = s.outpost.PK
+	c.stopSocket = func() {
+		cancel()
+		<-ended
+	}
 	ws := &socket{
 		client: c.o.Client, outpost: s.outpost.PK, instance: instance, version: c.o.Version,
 		after: c.o.After, log: c.log,
@@ -303,7 +308,10 @@ func (c *Controller) apply(ctx context.Context, wg *sync.WaitGroup, s *settings,
 		sessionEnd: c.sessionEnded,
 		connected:  c.connected,
 	}
-	wg.Go(func() { ws.run(ctx) })
+	wg.Go(func() {
+		defer close(ended)
+		ws.run(ctx)
+	})
 }
 
 func (c *Controller) sessionEnded(hash string) {

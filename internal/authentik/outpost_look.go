@@ -51,10 +51,15 @@ func (c *Controller) advance(ctx context.Context, d *delta) error {
 	now := c.o.Now()
 	c.looks++
 	if !d.from.IsZero() {
-		if err := c.advanceUsers(ctx, d); err != nil {
+		complete, err := c.advanceUsers(ctx, d)
+		if err != nil {
 			return err
 		}
-		c.from = c.horizon.now(now).Add(-overlap)
+		if complete {
+			c.from = c.horizon.now(now).Add(-overlap)
+		} else if d.all {
+			c.from = d.from
+		}
 	}
 	if !d.all && !d.changed && len(d.groups) > fewGroups && c.looks%2 == 0 {
 		return nil
@@ -74,10 +79,14 @@ func (c *Controller) advance(ctx context.Context, d *delta) error {
 	return nil
 }
 
-func (c *Controller) advanceUsers(ctx context.Context, d *delta) error {
-	saved, err := c.source.saved(ctx, d.from, d.users)
+// advanceUsers reports whether all is known that was saved before it.
+func (c *Controller) advanceUsers(ctx context.Context, d *delta) (complete bool, err error) {
+	saved, complete, err := c.source.saved(ctx, d.from, d.users)
+	if errors.Is(err, errManyChanged) {
+		c.reload, err = true, nil
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	now := c.o.Now()
 	for i := range saved {
@@ -85,10 +94,13 @@ func (c *Controller) advanceUsers(ctx context.Context, d *delta) error {
 	}
 	before := d.users
 	d.users = merge(d.users, saved)
+	d.changed = d.changed || len(d.users) != len(before) || &d.users[0] != &before[0]
+	if !complete {
+		return false, nil // so their number tells nothing
+	}
 	count, err := c.source.userCount(ctx)
 	if err != nil {
-		d.users = before
-		return err
+		return false, err
 	}
 	if count >= len(d.users) {
 		if count == len(d.users) {
@@ -96,18 +108,16 @@ func (c *Controller) advanceUsers(ctx context.Context, d *delta) error {
 		} else if c.surplus++; c.surplus == 2 { // not just created
 			c.surplus, c.reload = 0, true
 		}
-	} else {
-		users, err := c.source.withoutDeleted(ctx, d.users, count)
-		switch {
-		case errors.Is(err, errManyGone):
-			c.reload = true
-		case err != nil:
-			d.users = before
-			return err
-		default:
-			d.users = users
-		}
+		return true, nil
 	}
-	d.changed = len(d.users) != len(before) || &d.users[0] != &before[0]
-	return nil
+	users, err := c.source.withoutDeleted(ctx, d.users, count)
+	switch {
+	case errors.Is(err, errManyGone):
+		c.reload = true
+	case err != nil:
+		return false, err
+	default:
+		d.users, d.changed = users, true
+	}
+	return true, nil
 }

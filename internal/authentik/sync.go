@@ -1,6 +1,7 @@
 package authentik
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ const (
 	// smallList how many users are rather read again.
 	maxProbed = 8
 	smallList = 5 * pageSize
+	// maxChanged is how many changed users are read in turn. For more, all are
+	// read, in parallel.
+	maxChanged = 20 * pageSize
 )
 
 const (
@@ -29,8 +33,9 @@ const (
 )
 
 var (
-	errNoUsers  = errors.New("authentik lists no users, not even the outpost's own: the token may lack the right to view them")
-	errManyGone = errors.New("more users are gone than can be searched for")
+	errNoUsers     = errors.New("authentik lists no users, not even the outpost's own: the token may lack the right to view them")
+	errManyChanged = errors.New("more users changed than are read in turn")
+	errManyGone    = errors.New("more users are gone than can be searched for")
 )
 
 // source reads users and groups.
@@ -50,7 +55,7 @@ func usersQuery() url.Values {
 // users reads all users. What is known of them shares its memory with the
 // result.
 func (s *source) users(ctx context.Context, known []directory.User) ([]directory.User, error) {
-	all := s.scanUsers(time.Time{}, known)
+	all := scan[directory.User]{fetch: s.userPages(usersQuery(), known), compare: byPK, appends: true}
 	users, err := all.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read users: %w", err)
@@ -61,37 +66,28 @@ func (s *source) users(ctx context.Context, known []directory.User) ([]directory
 	return users, nil
 }
 
-// scanUsers reads the users that were saved after a time of authentik's clock,
-// or all.
-func (s *source) scanUsers(after time.Time, known []directory.User) scan[directory.User] {
-	q := usersQuery()
-	if !after.IsZero() {
-		q.Set("last_updated__gt", after.UTC().Format("2006-01-02T15:04:05.000000Z"))
-	}
-	return scan[directory.User]{
-		fetch: pages(s, usersPath, "users", q, func(u *User) (directory.User, error) {
-			if u.PK == 0 || u.Username == "" {
-				return directory.User{}, errors.New("a user without pk or name")
-			}
-			return convertUser(u, known), nil
-		}),
-		compare: byPK,
-		appends: after.IsZero(), // else an old user may come in between
-	}
+func (s *source) userPages(q url.Values, known []directory.User) func(context.Context, int) (page[directory.User], error) {
+	return pages(s, usersPath, "users", q, func(u *User) (directory.User, error) {
+		if u.PK == 0 || u.Username == "" {
+			return directory.User{}, errors.New("a user without pk or name")
+		}
+		return convertUser(u, known), nil
+	})
 }
 
-// saved reads the users that were saved after a time and are not known as they
-// are, and perhaps others. Those that were saved a moment ago are among them
-// each time; if that is more than a page, as after an import, their number must
-// tell that nothing is new.
-func (s *source) saved(ctx context.Context, after time.Time, known []directory.User) ([]directory.User, error) {
-	all := s.scanUsers(after, known)
-	first, err := all.fetch(ctx, 1)
+// saved reads the users, by PK, that were saved after a time of authentik's
+// clock and are not known as they are, and perhaps others. Those saved a moment
+// ago are among them each time; if that is more than a page, as after an
+// import, their number must tell that nothing is new. It reports whether these
+// are all: more may have been saved meanwhile.
+func (s *source) saved(ctx context.Context, after time.Time, known []directory.User) (users []directory.User, complete bool, err error) {
+	first, err := s.savedPages(after, known)(ctx, 1)
 	if err != nil {
-		return nil, fmt.Errorf("read changed users: %w", err)
+		return nil, false, fmt.Errorf("read changed users: %w", err)
 	}
 	if first.next == 0 {
-		return all.check(first.results, first.count)
+		users = latest(first.results)
+		return users, len(users) == first.count, nil
 	}
 	newest := after
 	for i := range known {
@@ -99,10 +95,9 @@ func (s *source) saved(ctx context.Context, after time.Time, known []directory.U
 			newest = t
 		}
 	}
-	later := s.scanUsers(newest, known)
-	users, err := later.read(ctx)
+	users, _, err = s.walk(ctx, newest, known)
 	if err != nil {
-		return nil, fmt.Errorf("read changed users: %w", err)
+		return nil, false, err
 	}
 	count := 0
 	for _, u := range merge(known, slices.Clone(users)) {
@@ -111,12 +106,51 @@ func (s *source) saved(ctx context.Context, after time.Time, known []directory.U
 		}
 	}
 	if count == first.count {
-		return users, nil
+		return users, true, nil
 	}
-	if users, err = all.read(ctx); err != nil {
-		return nil, fmt.Errorf("read changed users: %w", err)
+	return s.walk(ctx, after, known)
+}
+
+// savedPages lists the users saved after a time, those saved last at the end.
+func (s *source) savedPages(after time.Time, known []directory.User) func(context.Context, int) (page[directory.User], error) {
+	q := usersQuery()
+	q.Set("ordering", "last_updated")
+	q.Set("last_updated__gt", after.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	return s.userPages(q, known)
+}
+
+// walk reads the users saved after a time in turn. What is saved again while it
+// reads moves to the end, and the rest may be skipped; then they are not
+// complete.
+func (s *source) walk(ctx context.Context, after time.Time, known []directory.User) (users []directory.User, complete bool, err error) {
+	fetch := s.savedPages(after, known)
+	count := 0
+	for number := 1; number > 0; {
+		if number > maxChanged/pageSize {
+			return nil, false, errManyChanged
+		}
+		p, err := fetch(ctx, number)
+		if NotFound(err) {
+			return latest(users), false, nil
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("read changed users: %w", err)
+		}
+		if p.next != 0 && p.next <= number {
+			return nil, false, fmt.Errorf("page %d is said to follow page %d", p.next, number)
+		}
+		users, count, number = append(users, p.results...), p.count, p.next
 	}
-	return users, nil
+	users = latest(users)
+	return users, len(users) == count, nil
+}
+
+// latest sorts users by PK, and keeps of each what was saved last.
+func latest(users []directory.User) []directory.User {
+	slices.SortFunc(users, func(a, b directory.User) int {
+		return cmp.Or(byPK(&a, &b), b.Updated.Compare(a.Updated))
+	})
+	return slices.CompactFunc(users, func(a, b directory.User) bool { return a.PK == b.PK })
 }
 
 // groups reads all groups, with the ids of their members.

@@ -633,3 +633,58 @@ func TestUserQuery(t *testing.T) {
 		t.Errorf("complaints: %q", c)
 	}
 }
+
+// TestImport says that users who are saved by the hundred, faster than they can
+// be read, are found, and are not read again at each look.
+func TestImport(t *testing.T) {
+	r := newRig(t, authentiktest.Options{})
+	r.fake.Populate(20, 3, 1)
+	r.started()
+	users := 21
+	add := func(n int) {
+		for range n {
+			r.fake.AddUser(authentiktest.User{Username: fmt.Sprintf("import%d", users)})
+			users++
+		}
+	}
+	add(250)
+	f := r.fake.Inject(authentiktest.Fault{Endpoint: authentiktest.Users, Match: func(r *http.Request) bool {
+		return r.URL.Query().Has("last_updated__gt") && r.URL.Query().Get("page") == "2"
+	}, Do: func() {
+		add(30)
+		r.fake.EditUser("import21", func(u *authentiktest.User) { u.Name += "x" })
+	}})
+	for range 3 {
+		r.look()
+		if err := r.c.State().Err; err != nil {
+			t.Error(err)
+		}
+	}
+	f.Remove()
+	r.look()
+	r.wantLen(users, 3)
+	if got := r.values("users", "import21", "displayName"); got[0] != r.fake.User("import21").Name {
+		t.Errorf("displayName %v", got)
+	}
+	r.fake.ResetCounters()
+	if r.look() {
+		t.Error("published without a change")
+	}
+	if n := r.fake.Counters().Requests[authentiktest.Users]; n != 3 { // recent ones, later ones, the number of all
+		t.Errorf("%d requests though nothing changed", n)
+	}
+	r.clock.advance(time.Minute)
+	r.look()
+	r.fake.ResetCounters()
+	r.look()
+	if n := r.fake.Counters().Requests[authentiktest.Users]; n != 2 {
+		t.Errorf("%d requests a minute later", n)
+	}
+
+	// More than are read in turn are read as a whole.
+	add(maxChanged + 1)
+	r.clock.fire(t, testInterval)
+	for r.next(); r.last[0].Snapshot.Len() != entries(users, 3); {
+		r.next()
+	}
+}
