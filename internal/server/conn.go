@@ -282,6 +282,9 @@ func (w *worker) run() {
 	}
 }
 
+// errNoTLS ends a connection whose client did not like what it was shown.
+var errNoTLS = errors.New("the client went on without TLS: it probably rejects the certificate")
+
 // errUnbind ends a connection as the client wished.
 var errUnbind = errors.New("unbind")
 
@@ -312,6 +315,11 @@ func (w *worker) close(err error) {
 	level := zapcore.DebugLevel
 	if violation != nil {
 		level = zapcore.InfoLevel
+	}
+	// With TLS 1.3 a client learns of the certificate when the handshake is
+	// over for us. libldap then says goodbye in the clear.
+	if clear := (tls.RecordHeaderError{}); errors.As(err, &clear) && clear.RecordHeader[0] == ber.Sequence {
+		level, err = zapcore.InfoLevel, errNoTLS
 	}
 	c.srv.cfg.Log.Log(level, "connection closed", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.NamedError("reason", err))
 }

@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap/zapcore"
 
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
@@ -246,4 +249,24 @@ func TestServeTLSWithoutConfiguration(t *testing.T) {
 	if err := server.New(server.Config{Handler: &handler{}}).ServeTLS(ln); err == nil || err == server.ErrServerClosed {
 		t.Errorf("ServeTLS returned %v", err)
 	}
+}
+
+// libldap, when it does not like the certificate that it saw in a handshake
+// of TLS 1.3.
+func TestClientThatRejectsTheCertificate(t *testing.T) {
+	f := start(t, server.Config{TLSConfig: serverTLS()})
+	c := f.dial()
+	c.exchange(startTLSRequest, startTLSAnswer)
+	clear := c.Conn
+	c.upgrade()
+	c.Conn = clear
+	c.send("30 05 02 01 02 42 00")
+	await(t, "the log says why", func() bool {
+		for _, e := range f.logs.FilterMessage("connection closed").All() {
+			if reason, _ := e.ContextMap()["reason"].(string); strings.Contains(reason, "rejects the certificate") {
+				return e.Level == zapcore.InfoLevel
+			}
+		}
+		return false
+	})
 }
