@@ -88,14 +88,22 @@ func normNumeric(dst, value []byte) ([]byte, bool) {
 // normTelephone drops spaces and hyphens (RFC 4518 section 2.6.3).
 func normTelephone(dst, value []byte) ([]byte, bool) {
 	start := len(dst)
-	dst = ldap.Fold(dst, value)
-	kept := dst[:start]
-	for _, c := range dst[start:] {
+	dst = dropBlanks(ldap.Fold(dst, value), start)
+	if bytes.ContainsFunc(dst[start:], func(r rune) bool { return r >= 0x80 }) {
+		// What stood apart may be one character now: "a", blank, breve.
+		dst = dropBlanks(ldap.Fold(dst[:start], bytes.Clone(dst[start:])), start)
+	}
+	return dst, len(dst) > start
+}
+
+func dropBlanks(b []byte, start int) []byte {
+	kept := b[:start]
+	for _, c := range b[start:] {
 		if c != ' ' && c != '-' {
 			kept = append(kept, c)
 		}
 	}
-	return kept, len(kept) > start
+	return kept
 }
 
 // normList folds each line of a postal address.
