@@ -124,7 +124,7 @@ func (s subject) identity(g Granted) *Identity {
 func (p *Pipeline) resolve(text string) (subject, error) {
 	dn, err := ldap.ParseDN(text)
 	if err != nil {
-		return subject{}, &ldap.Error{Code: ldap.ResultInvalidDNSyntax, Message: "invalid DN", Err: err}
+		return subject{}, err // 34
 	}
 	dir, err := p.Directory(dn)
 	if err != nil {
