@@ -107,6 +107,9 @@ func wanted(v reflect.Value) string {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return fmt.Sprintf("must be a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits()))
 	}
+	if bits() == 64 {
+		return "must be a whole number of at most 64 bits"
+	}
 	limit := int64(math.MaxInt64) >> (64 - bits())
 	return fmt.Sprintf("must be a whole number from %d to %d", -limit-1, limit)
 }
