@@ -57,7 +57,11 @@ func (w *worker) serve(m ldap.Message) error {
 	case ldap.OpUnbindRequest:
 		return errUnbind
 	case ldap.OpAddRequest, ldap.OpDeleteRequest, ldap.OpModifyRequest, ldap.OpModifyDNRequest:
-		w.done(m, start, errReadOnly, event{identity: w.c.identity})
+		err := critical(m)
+		if err == nil {
+			err = errReadOnly
+		}
+		w.done(m, start, err, event{identity: w.c.identity})
 	default:
 		return &protocolError{errUnknownOp}
 	}

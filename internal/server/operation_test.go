@@ -29,6 +29,9 @@ func TestReadOnly(t *testing.T) {
 			c.expectWho("cn=alice")
 		})
 	}
+	c.t = t
+	c.exchange("30 14 02 01 05 4a 01 'o' a0 0c 30 0a 04 05 '1.2.3' 01 01 ff",
+		result(5, 0x6b, 12, `control "1.2.3" is not available for this operation`))
 }
 
 func TestExtended(t *testing.T) {
