@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -313,7 +314,7 @@ func (w *worker) close(err error) {
 	}
 	c.hangUp()
 	level := zapcore.DebugLevel
-	if violation != nil {
+	if violation != nil || !ordinary(err) {
 		level = zapcore.InfoLevel
 	}
 	// With TLS 1.3 a client learns of the certificate when the handshake is
@@ -322,6 +323,21 @@ func (w *worker) close(err error) {
 		level, err = zapcore.InfoLevel, errNoTLS
 	}
 	c.srv.cfg.Log.Log(level, "connection closed", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.NamedError("reason", err))
+}
+
+// ordinary says whether a connection ended in a way that connections end. A
+// broken PROXY header or a failed handshake is for the admin to see.
+func ordinary(err error) bool {
+	var network *net.OpError
+	if err == nil || errors.As(err, &network) {
+		return true
+	}
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, errUnbind, errShutdown} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // notice sends what is pending and a notice of disconnection.
@@ -357,7 +373,7 @@ func (w *worker) next() (ldap.Message, error) {
 		}
 		have := w.in[w.r:]
 		if len(have) > 0 && have[0] != ber.Sequence {
-			return ldap.Message{}, &protocolError{notLDAP(have[0])}
+			return ldap.Message{}, &protocolError{notLDAP(have)}
 		}
 		size, err := ber.Frame(have, max)
 		if err != nil {
@@ -382,11 +398,14 @@ func (w *worker) next() (ldap.Message, error) {
 }
 
 // notLDAP names what is spoken instead, for the admin's sake.
-func notLDAP(first byte) error {
-	if first == 0x16 {
+func notLDAP(b []byte) error {
+	switch {
+	case b[0] == 0x16:
 		return errors.New("a TLS handshake on a port for plain LDAP and StartTLS")
+	case bytes.HasPrefix(b, []byte("PROXY ")), bytes.HasPrefix(b, []byte("\r\n\r\n\x00\r\n")):
+		return errors.New("a PROXY header from an address that is not trusted to send one")
 	}
-	return fmt.Errorf("not an LDAP message (first octet %#02x)", first)
+	return fmt.Errorf("not an LDAP message (first octet %#02x)", b[0])
 }
 
 // fill waits for more input. size is that of the message begun, 0 if unknown.

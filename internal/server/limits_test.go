@@ -1,11 +1,14 @@
 package server_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/pires/go-proxyproto"
+	"go.uber.org/zap/zapcore"
 
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
@@ -120,6 +123,10 @@ func TestProxyProtocol(t *testing.T) {
 		if _, ok := f.accepted("'PROXY TCP4 nonsense' 0d 0a"); ok {
 			t.Error("served")
 		}
+		await(t, "the log says why", func() bool {
+			closed := f.logs.FilterMessage("connection closed").FilterLevelExact(zapcore.InfoLevel).All()
+			return len(closed) == 1 && strings.HasPrefix(fmt.Sprint(closed[0].ContextMap()["reason"]), "proxyproto: ")
+		})
 	})
 	t.Run("connections per address", func(t *testing.T) {
 		f := startProxied(t, server.Config{Handler: h, Limits: server.Limits{ConnectionsPerAddress: 1}}, true)
