@@ -440,6 +440,10 @@ func (x *execution) send(ctx context.Context, method string, body []byte, timeou
 			return nil
 		},
 	})
+	var api *APIError
+	if body != nil && errors.As(err, &api) {
+		api.Detail = "" // it may repeat what was sent
+	}
 	return ch, again, err
 }
 
