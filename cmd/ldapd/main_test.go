@@ -66,6 +66,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"totp", "bogus"}, `unknown command "bogus" for "ldapd totp"`},
 		{[]string{"totp", "enroll"}, "accepts 1 arg(s), received 0"},
 		{[]string{"totp", "enroll", "a:b"}, "a colon is not allowed"},
+		{[]string{"totp", "enroll", ""}, "issuer and account must not be empty"},
 		{[]string{"certs"}, "requires at least 1 arg(s)"},
 		{[]string{"serve", "--bogus"}, "unknown flag: --bogus"},
 		{[]string{"serve", "x"}, `unknown command "x" for "ldapd serve"`},

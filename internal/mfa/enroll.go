@@ -21,6 +21,9 @@ type Enrolment struct {
 // parameters that every app knows: SHA-1, six digits, 30 seconds. The issuer
 // is the service's name in the app.
 func Enroll(issuer, account string, random io.Reader) (Enrolment, error) {
+	if issuer == "" || account == "" {
+		return Enrolment{}, errors.New("enroll: issuer and account must not be empty")
+	}
 	if strings.Contains(issuer, ":") || strings.Contains(account, ":") {
 		return Enrolment{}, errors.New("enroll: a colon is not allowed in issuer and account, it separates them")
 	}
