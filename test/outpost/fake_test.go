@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"ldapd/internal/authentik/authentiktest"
 )
@@ -35,6 +37,7 @@ const (
 type fake struct {
 	*authentiktest.Server
 
+	ago    atomic.Int64 // what its clock is behind, in nanoseconds
 	mu     sync.Mutex
 	unused []string // static tokens of bob
 }
@@ -55,12 +58,15 @@ func eachVersion(t *testing.T, test func(t *testing.T, f *fake)) {
 
 func newFake(t *testing.T, o authentiktest.Options) *fake {
 	t.Helper()
-	f := &fake{Server: authentiktest.New(t, o)}
+	f := &fake{}
+	o.Now = func() time.Time { return time.Now().Add(-time.Duration(f.ago.Load())) }
+	f.Server = authentiktest.New(t, o)
 	for i := range 20 {
 		f.unused = append(f.unused, fmt.Sprintf("static%06d", i)) // 12, authentik's length
 	}
 	f.AddGroup(authentiktest.Group{Name: staff})
-	f.AddUser(authentiktest.User{Username: alice, Name: "Alice A", Email: "alice@example.org", Password: secret, Groups: []string{staff}})
+	f.AddUser(authentiktest.User{Username: alice, Name: "Alice A", Email: "alice@example.org", Password: secret, Groups: []string{staff},
+		PasswordChanged: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)})
 	f.AddUser(authentiktest.User{Username: bob, Name: "Bob B", Password: secret, Devices: []authentiktest.Device{
 		{Class: authentiktest.ClassTOTP, Secret: totpKey},
 		{Class: authentiktest.ClassStatic, Tokens: append(slices.Clone(f.unused), "static08")},
