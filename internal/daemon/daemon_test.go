@@ -384,7 +384,7 @@ func TestLogHoldsNoCredential(t *testing.T) {
 }
 
 func TestProxyProtocol(t *testing.T) {
-	whoami := []byte{0x30, 0x05, 0x02, 0x01, 0x01, 0x42, 0x00} // an unbind: the connection is logged and ends
+	unbind := []byte{0x30, 0x05, 0x02, 0x01, 0x01, 0x42, 0x00} // the connection is logged and ends
 	from := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}
 	to := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 389}
 	send := func(t *testing.T, r *running, header []byte) {
@@ -394,7 +394,7 @@ func TestProxyProtocol(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := c.Write(append(header, whoami...)); err != nil {
+		if _, err := c.Write(append(header, unbind...)); err != nil {
 			t.Fatal(err)
 		}
 		c.SetReadDeadline(time.Now().Add(patience))
@@ -429,7 +429,7 @@ func TestProxyProtocol(t *testing.T) {
 		r = start(t, cfg, demoUsers(t))
 		send(t, r, header)
 		r.stop()
-		if text := r.log.String(); strings.Contains(text, "203.0.113.7") || !strings.Contains(text, "not an LDAP message") {
+		if text := r.log.String(); strings.Contains(text, "203.0.113.7") || !strings.Contains(text, "a PROXY header from an address that is not trusted") {
 			t.Errorf("version %d from another address:\n%s", version, text)
 		}
 	}
