@@ -42,7 +42,7 @@ func parseLogin(t testing.TB, b []byte, s *SearchRequest) {
 var (
 	plainDN  = []byte("CN=Alice,OU=users,DC=ldap,DC=goauthentik,DC=io")
 	entryDN  = str("cn=alice,ou=users,dc=ldap,dc=goauthentik,dc=io")
-	uuidAttr = AppendAttribute(nil, "entryUUID", "0d0a3f0e-2d1c-4d19-9c0f-7d4c7a6a4d10")
+	uuidAttr = appendAttribute(nil, "entryUUID", "0d0a3f0e-2d1c-4d19-9c0f-7d4c7a6a4d10")
 )
 
 // What every login does over and over does not allocate.

@@ -109,7 +109,7 @@ func TestGoLDAP(t *testing.T) {
 			if err != nil || len(controls) != 1 || string(controls[0].OID) != OIDPagedResults {
 				t.Errorf("search: %+v, %v", controls, err)
 			}
-			attrs := AppendAttribute(nil, "cn", "alice", "Alice")
+			attrs := appendAttribute(nil, "cn", "alice", "Alice")
 			dst = append(AppendEntryHeader(dst, m.ID, str("cn=alice,dc=x"), len(attrs)), attrs...)
 			return AppendResult(dst, m.ID, OpSearchResultDone, Errorf(ResultSizeLimitExceeded, "enough"), AppendPagedResults(nil, PagedResults{}))
 		case OpCompareRequest:

@@ -55,14 +55,3 @@ func AppendEntryHeader(dst []byte, id int32, dn []byte, attrs int) []byte {
 	dst = append(dst, dn...)
 	return ber.AppendHeader(dst, ber.Sequence, attrs)
 }
-
-// AppendAttribute appends one PartialAttribute with its values.
-func AppendAttribute(dst []byte, name string, values ...string) []byte {
-	dst, attr := ber.Begin(dst, ber.Sequence)
-	dst = ber.AppendString(dst, ber.OctetString, name)
-	dst, set := ber.Begin(dst, ber.Set)
-	for _, v := range values {
-		dst = ber.AppendString(dst, ber.OctetString, v)
-	}
-	return ber.End(ber.End(dst, set), attr)
-}

@@ -115,9 +115,9 @@ func TestAppendEntryHeader(t *testing.T) {
 	for _, id := range []int32{1, 127, 128, 32767, 32768, math.MaxInt32} {
 		for _, n := range []int{0, 1, 100, 110, 118, 120, 127, 128, 240, 255, 256, 65400, 65535, 65536, 1 << 24} {
 			value := strings.Repeat("v", n)
-			attrs := AppendAttribute(nil, "cn", "alice", "Alice Liddell")
-			attrs = AppendAttribute(attrs, "jpegPhoto", value)
-			attrs = AppendAttribute(attrs, "objectClass")
+			attrs := appendAttribute(nil, "cn", "alice", "Alice Liddell")
+			attrs = appendAttribute(attrs, "jpegPhoto", value)
+			attrs = appendAttribute(attrs, "objectClass")
 			dn := str("cn=alice,ou=users,dc=x")
 			b := AppendEntryHeader([]byte("before"), id, dn, len(attrs))
 			b = append(b, attrs...)[len("before"):]
@@ -148,4 +148,15 @@ func TestAppendEntryHeader(t *testing.T) {
 	if got, want := AppendEntryHeader(nil, 1, str("dc=x"), 0), unhex(t, "30 0d 02 01 01 64 08 04 04 64 63 3d 78 30 00"); !bytes.Equal(got, want) {
 		t.Errorf("%x, want %x", got, want)
 	}
+}
+
+// appendAttribute appends one PartialAttribute with its values.
+func appendAttribute(dst []byte, name string, values ...string) []byte {
+	dst, attr := ber.Begin(dst, ber.Sequence)
+	dst = ber.AppendString(dst, ber.OctetString, name)
+	dst, set := ber.Begin(dst, ber.Set)
+	for _, v := range values {
+		dst = ber.AppendString(dst, ber.OctetString, v)
+	}
+	return ber.End(ber.End(dst, set), attr)
 }
