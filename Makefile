@@ -21,7 +21,7 @@ build: ## build the static binary bin/ldapd
 demo: build ## serve the built-in directory on 127.0.0.1:3389 (LDAP) and :6636 (LDAPS)
 	bin/ldapd demo --state .demo
 
-test: deps unit race integration ## install what the tests need, then run all of them
+test: deps unit race ## install what the tests need, then run all of them
 
 deps: ## install the tools that the tests need, where they are missing
 	scripts/test-deps.sh
@@ -29,10 +29,10 @@ deps: ## install the tools that the tests need, where they are missing
 unit: ## run the unit tests
 	$(GO) test $(UNIT)
 
-race: ## run the unit tests under the race detector
-	$(GO) test -race $(UNIT)
+# Not cached: some tests run a binary whose sources go test does not watch.
+race: ## run all tests, those with other servers and clients too, under the race detector
+	$(GO) test -race -count=1 -timeout 20m ./...
 
-# Not cached: these tests run a binary whose sources go test does not watch.
 integration: ## run the tests that need other servers and clients
 	$(GO) test -count=1 -timeout 15m ./test/...
 
