@@ -3,8 +3,6 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -16,11 +14,9 @@ import (
 	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
-	"github.com/pires/go-proxyproto"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"ldapd/internal/certs"
 	"ldapd/internal/config"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
@@ -205,37 +201,6 @@ func TestBindsAndSearches(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
-	cfg := testConfig(t)
-	r := start(t, cfg, demoUsers(t))
-	pem, err := os.ReadFile(filepath.Join(cfg.StateDir, certs.SelfSignedCert))
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	client := &tls.Config{RootCAs: roots, ServerName: "localhost"}
-
-	c := r.dial(t)
-	if err := c.StartTLS(client); err != nil {
-		t.Fatalf("StartTLS: %v", err)
-	}
-	if err := c.Bind("cn=alice,ou=users,"+base, "demo-alice"); err != nil {
-		t.Errorf("bind after StartTLS: %v", err)
-	}
-	s, err := goldap.DialURL("ldaps://"+r.LDAPS().String(), goldap.DialWithTLSConfig(client))
-	if err != nil {
-		t.Fatalf("LDAPS: %v", err)
-	}
-	defer s.Close()
-	if err := s.Bind("cn=alice,ou=users,"+base, "demo-alice"); err != nil {
-		t.Errorf("bind over LDAPS: %v", err)
-	}
-	if !strings.Contains(r.log.String(), r.certs.Fingerprint()) {
-		t.Error("the fingerprint is not in the log")
-	}
-}
-
 // A code serves once, also across a quick restart.
 func TestCodeServesOnce(t *testing.T) {
 	cfg := testConfig(t)
@@ -379,58 +344,6 @@ func TestLogHoldsNoCredential(t *testing.T) {
 	for _, want := range []string{"(cn=bob;[hidden])", "(userPassword=[hidden])", "cn=ldapservice,ou=users," + base, "code_used", `"reason"`, `"source": "hash", "factor": "totp"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log lacks %s:\n%s", want, text)
-		}
-	}
-}
-
-func TestProxyProtocol(t *testing.T) {
-	unbind := []byte{0x30, 0x05, 0x02, 0x01, 0x01, 0x42, 0x00} // the connection is logged and ends
-	from := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}
-	to := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 389}
-	send := func(t *testing.T, r *running, header []byte) {
-		t.Helper()
-		c, err := net.Dial("tcp", r.LDAP().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if _, err := c.Write(append(header, unbind...)); err != nil {
-			t.Fatal(err)
-		}
-		c.SetReadDeadline(time.Now().Add(patience))
-		if _, err := io.ReadAll(c); err != nil {
-			t.Logf("read: %v", err) // a reset is as good as an end
-		}
-	}
-	network := func(s string) (n config.Network) {
-		if err := n.UnmarshalText([]byte(s)); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	for _, version := range []byte{1, 2} {
-		header, err := proxyproto.HeaderProxyFromAddrs(version, from, to).Format()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := testConfig(t)
-		cfg.ProxyProtocol.Trusted = []config.Network{network("127.0.0.0/8")}
-		r := start(t, cfg, demoUsers(t))
-		send(t, r, header)
-		send(t, r, nil) // optional
-		r.stop()
-		if text := r.log.String(); !strings.Contains(text, "203.0.113.7:4711") || strings.Contains(text, "protocol error") ||
-			strings.Count(text, "connection opened") != 2 {
-			t.Errorf("version %d from a trusted address:\n%s", version, text)
-		}
-
-		cfg = testConfig(t)
-		cfg.ProxyProtocol.Trusted = []config.Network{network("192.0.2.1")}
-		r = start(t, cfg, demoUsers(t))
-		send(t, r, header)
-		r.stop()
-		if text := r.log.String(); strings.Contains(text, "203.0.113.7") || !strings.Contains(text, "a PROXY header from an address that is not trusted") {
-			t.Errorf("version %d from another address:\n%s", version, text)
 		}
 	}
 }
