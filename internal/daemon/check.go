@@ -32,13 +32,21 @@ func (r *Report) note(format string, args ...any) {
 func (r *Report) problem(err error) { r.Problems = append(r.Problems, err) }
 
 // Check tests what a configuration names: addresses, certificate, state
-// directory and users. It changes nothing, and a server may be running.
+// directory, and the users file or authentik. It changes nothing but that
+// authentik has a session more, and a server may be running.
 func Check(cfg *config.Config) Report {
 	var r Report
 	r.addresses(cfg)
 	r.certificate(cfg)
 	r.state(cfg)
-	r.users(cfg)
+	if cfg.Backend != config.BackendAuthentik {
+		r.users(cfg)
+		return r
+	}
+	r.outpost(cfg)
+	if cfg.Given("file.path") {
+		r.accounts(cfg)
+	}
 	return r
 }
 
