@@ -40,7 +40,8 @@ func normIgnore(dst, value []byte) ([]byte, bool) {
 	return dst, len(dst) > start
 }
 
-// normExact is the string preparation of RFC 4518 without case folding.
+// normExact is the string preparation of RFC 4518 without case folding. Beyond
+// ASCII it does not drop what that maps to nothing, such as soft hyphens.
 func normExact(dst, value []byte) ([]byte, bool) {
 	if !utf8.Valid(value) {
 		return dst, false
