@@ -12,12 +12,9 @@ COPY --from=build /src/bin/ldapd /ldapd
 COPY --from=build --chown=65532:65532 /state /var/lib/ldapd
 USER 65532:65532
 
-# Every key of ldapd.example.yaml is a variable like these.
-ENV LDAPD_LISTEN_LDAP=:3389 \
-    LDAPD_LISTEN_LDAPS=:6636 \
-    LDAPD_LISTEN_ADMIN=:9300 \
-    LDAPD_STATE_DIR=/var/lib/ldapd \
-    LDAPD_FILE_PATH=/etc/ldapd/users.yaml
+# Nothing is set here, so that the variables of authentik's LDAP outpost have
+# their say. users.yaml is looked for in this directory.
+WORKDIR /etc/ldapd
 VOLUME /var/lib/ldapd
 EXPOSE 3389 6636 9300
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["/ldapd", "healthcheck"]
