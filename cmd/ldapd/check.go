@@ -15,13 +15,16 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and what it names",
 		Long: `Read the configuration, and test what it names: addresses, certificate, state
-directory and users file. What is wrong is printed with its file, line and key.
-The exit status is 0 if ldapd can serve with it, and 1 if not. Nothing is
-changed, and a server may be running.
+directory, and the users file, or authentik: its host and token, the outpost,
+its providers with their flows and certificates. What is wrong is printed with
+its file, line and key, or with where in authentik to mend it. The exit status
+is 0 if ldapd can serve with it, and 1 if not. Nothing is changed, and a server
+may be running.
 
 Run it as the user that ldapd runs as, or it tests the rights of another.`,
 		Example: `  ldapd check --config ldapd.yaml
-  sudo -u ldapd ldapd check --config /etc/ldapd/ldapd.yaml`,
+  sudo -u ldapd ldapd check --config /etc/ldapd/ldapd.yaml
+  AUTHENTIK_HOST=https://auth.example.org/ AUTHENTIK_TOKEN=file:///etc/ldapd/token ldapd check`,
 		Args: cobra.NoArgs,
 	}
 	path := configFlag(cmd)

@@ -73,17 +73,16 @@ func health(ctx context.Context, addr string) error {
 	return nil
 }
 
-// reachable turns an address to listen on into one to connect to.
+// reachable turns an address to listen on into one to connect to. All addresses
+// include IPv4 ones, and a container may lack ::1.
 func reachable(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr
 	}
 	switch ip, err := netip.ParseAddr(host); {
-	case host == "", err == nil && ip.Is4() && ip.IsUnspecified():
+	case host == "", err == nil && ip.IsUnspecified():
 		host = "127.0.0.1"
-	case err == nil && ip.IsUnspecified():
-		host = "::1"
 	}
 	return net.JoinHostPort(host, port)
 }

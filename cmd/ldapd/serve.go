@@ -25,7 +25,8 @@ when they change; the configuration is read once.
 
 ldapd.example.yaml explains every key. Each has an environment variable, which
 wins over the file: listen.ldap is LDAPD_LISTEN_LDAP. Without --config
-everything comes from the environment.`,
+everything comes from the environment, which may be that of authentik's LDAP
+outpost (AUTHENTIK_HOST, AUTHENTIK_TOKEN, ...).`,
 		Example: `  ldapd serve --config /etc/ldapd/ldapd.yaml
   LDAPD_BASE_DN=dc=example,dc=org LDAPD_FILE_PATH=users.yaml LDAPD_STATE_DIR=state ldapd serve`,
 		Args: cobra.NoArgs,

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"ldapd/internal/authentik"
@@ -196,5 +198,15 @@ func (r *Report) accounts(cfg *config.Config) {
 	for _, p := range problems {
 		r.problem(fmt.Errorf("%s: %s", cfg.File.Path, p))
 	}
-	r.note("file.path: %s has %d local users and %d groups, which hide those of authentik with the same name", cfg.File.Path, len(f.Users()), len(f.Groups()))
+	const shown = 10
+	var names []string
+	for _, u := range f.Users() {
+		names = append(names, u.Username)
+	}
+	slices.Sort(names)
+	if len(names) > shown {
+		names = append(names[:shown], "...")
+	}
+	r.note("file.path: %s has %d local users (%s) and %d groups, which hide those of authentik with the same name",
+		cfg.File.Path, len(f.Users()), strings.Join(names, ", "), len(f.Groups()))
 }

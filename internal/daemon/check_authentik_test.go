@@ -173,7 +173,7 @@ func TestCheckAuthentikFiles(t *testing.T) {
 	r := with("AUTHENTIK_TOKEN=file://"+token, "LDAPD_FILE_PATH="+users)
 	notes := strings.Join(r.Notes, "\n")
 	for _, want := range []string{
-		"file.path: " + users + " has 1 local users and 0 groups, which hide those of authentik",
+		"file.path: " + users + " has 1 local users (nextcloud) and 0 groups, which hide those of authentik",
 		`tls.cert: is shown in place of the certificate of the provider "ldap"`,
 		"codes on the password are not taken",
 	} {
