@@ -42,6 +42,9 @@ type ControllerOptions struct {
 	// UID is what the attribute uid of authentik's users holds: "username",
 	// "uuid", or else the hash that authentik calls uid.
 	UID string
+	// PageSize is how many users or groups to ask for at once, 0: 100.
+	// authentik may give less.
+	PageSize int
 	// Interval is the time between two looks for changes, 0: DefaultInterval.
 	Interval time.Duration
 
@@ -150,7 +153,7 @@ func NewController(o ControllerOptions) *Controller {
 	}
 	c := &Controller{
 		o: o, log: o.Log,
-		source:     source{o.Client, o.Metrics.request},
+		source:     source{o.Client, o.Metrics.request, o.PageSize},
 		keys:       keyring{client: o.Client, count: o.Metrics.request},
 		wanted:     make(chan struct{}, 1),
 		triggered:  make(chan struct{}, 1),

@@ -125,7 +125,7 @@ func (c *Client) Generation(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := source{c, func(string) {}}
+	s := source{c, func(string) {}, 0}
 	u, _, err := s.newest(ctx)
 	if err != nil {
 		return "", err

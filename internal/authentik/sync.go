@@ -40,8 +40,9 @@ var (
 
 // source reads users and groups.
 type source struct {
-	client *Client
-	count  func(endpoint string) // counts a request
+	client   *Client
+	count    func(endpoint string) // counts a request
+	pageSize int                   // 0: pageSize
 }
 
 func usersQuery() url.Values {
@@ -182,7 +183,7 @@ func (s *source) groups(ctx context.Context) ([]memberGroup, error) {
 func pages[A, B any](s *source, path, endpoint string, q url.Values, convert func(*A) (B, error)) func(context.Context, int) (page[B], error) {
 	return func(ctx context.Context, number int) (page[B], error) {
 		s.count(endpoint)
-		p, err := fetchPage[A](ctx, s.client, path, q, number, pageSize)
+		p, err := fetchPage[A](ctx, s.client, path, q, number, cmp.Or(s.pageSize, pageSize))
 		if err != nil {
 			return page[B]{}, err
 		}

@@ -36,7 +36,7 @@ func TestHello(t *testing.T) {
 			r.online(3)
 			hellos := r.fake.Hellos()
 			args := hellos[0].Message.Args
-			if args["version"] != "1.2.3" || args["buildHash"] != "" || args["uuid"] != hellos[0].Instance || args["hostname"] == "" ||
+			if args["version"] != "1.2.3" || args["buildHash"] != "ldapd" || args["uuid"] != hellos[0].Instance || args["hostname"] == "" ||
 				!strings.HasPrefix(args["golangVersion"].(string), "go") {
 				t.Errorf("hello %v", args)
 			}

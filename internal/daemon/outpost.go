@@ -49,6 +49,7 @@ func openOutpost(cfg *config.Config, version string, s *served, u usersFile, sho
 		StateDir:     cfg.StateDir,
 		Interval:     cfg.Authentik.Sync,
 		UID:          cfg.Directory.UID,
+		PageSize:     cfg.Authentik.PageSize,
 		Log:          u.log.Named("authentik"),
 		Metrics:      authentik.NewSyncMetrics(u.metrics.registry),
 		Publish:      func(list []authentik.Published) { o.publish(s, list) },

@@ -3,9 +3,11 @@ package outpost
 import (
 	"crypto/tls"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -241,4 +243,28 @@ func TestStrangeDirectory(t *testing.T) {
 			t.Errorf("%d of two groups with one number", n)
 		}
 	})
+}
+
+// The page size of authentik's outpost, which a slow authentik may need small.
+func TestPageSize(t *testing.T) {
+	f := newFake(t, authentiktest.Options{})
+	s := start(t, append(f.env(), "AUTHENTIK_LDAP__PAGE_SIZE=3"))
+	s.loaded(t, 1)
+	sizes := make(map[string]bool)
+	for _, r := range f.Requests() {
+		if strings.HasSuffix(r.Path, "/core/users/") && strings.Contains(r.RawQuery, "ordering=pk") {
+			q, err := url.ParseQuery(r.RawQuery)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes[q.Get("page_size")] = true
+		}
+	}
+	delete(sizes, "1") // a question for one user
+	if len(sizes) != 1 || !sizes["3"] {
+		t.Errorf("lists of users were asked for in pages of %v", sizes)
+	}
+	if n := len(find(t, s.as(t, userDN(agent), secret), usersDN, "(objectClass=person)")); n < 5 {
+		t.Errorf("%d users", n)
+	}
 }
