@@ -72,13 +72,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind
 		return bind.Granted{}, denied(refused, at)
 	case err != nil:
 		return bind.Granted{}, err
-	case !at.Known:
-		return bind.Granted{}, errors.New("authentik knows the user, the directory does not yet")
-	case s.Username != username:
+	case at.Known && s.Username != username:
 		// A flow may take an address that another user has given himself.
 		return bind.Granted{}, fmt.Errorf("the flow logged in %q in place of %q", s.Username, username)
 	}
-	return bind.Granted{Search: s.Search, Source: bind.SourceFlow, Factor: s.Factor}, nil
+	g := bind.Granted{Search: s.Search, Source: bind.SourceFlow, Factor: s.Factor}
+	if !at.Known {
+		g.Username = s.Username // of somebody known by an address, or made a moment ago
+	}
+	return g, nil
 }
 
 // denied puts a refusal into the words of binds.

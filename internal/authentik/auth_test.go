@@ -172,6 +172,9 @@ func TestBindResults(t *testing.T) {
 		{"user who was created a moment ago", func(b *binder) {
 			b.AddUser(authentiktest.User{Username: "new", Password: plantedPassword})
 		}, userDN("new"), plantedPassword, "unknown unavailable 52", 1, 0},
+		{"login by an address", func(b *binder) {
+			b.AddUser(authentiktest.User{Username: "alice", Email: "y@example.org", Password: plantedPassword})
+		}, userDN("y@example.org"), plantedPassword, "granted flow none search false", 1, 0},
 		{"login of another user", func(b *binder) {
 			b.AddUser(authentiktest.User{Username: "mallory", Email: "x@example.org", Password: plantedPassword})
 		}, userDN("x@example.org"), plantedPassword, "unknown unavailable 52", 1, 0},

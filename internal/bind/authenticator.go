@@ -45,9 +45,12 @@ const (
 
 // Granted is what the authenticator says of a right credential.
 type Granted struct {
-	Search bool // may read the whole directory
-	Source Source
-	Factor Factor
+	// Username is who was proved, if the name is no username: authentik may
+	// know a user by an address as well. Empty: the user of the attempt.
+	Username string
+	Search   bool // may read the whole directory
+	Source   Source
+	Factor   Factor
 }
 
 // Source says what a bind was granted from, in log and metric.

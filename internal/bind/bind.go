@@ -103,13 +103,22 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 	if err := p.record(count, p.explain(attempts, err)); err != nil {
 		return nil, err
 	}
+	if g.Username != "" {
+		if who.account, who.known = who.dir.AccountByName(g.Username); !who.known {
+			return nil, couldNotTell(errNotYet)
+		}
+	}
 	return who.identity(g), nil
 }
+
+// errNotYet is about a user who was made a moment ago.
+var errNotYet = errors.New("the user is right, and not in the directory yet")
 
 // subject is who a bind DN asks for.
 type subject struct {
 	name    string // as the client wrote it, without a code
 	code    Secret // on the login name
+	dir     Directory
 	account directory.Account
 	known   bool
 }
@@ -137,7 +146,7 @@ func (p *Pipeline) resolve(text string) (subject, error) {
 	if !ok {
 		return subject{name: text}, nil
 	}
-	who := subject{name: name}
+	who := subject{name: name, dir: dir}
 	if who.account, who.known = dir.AccountByName(name); who.known || !p.CodeInUsername {
 		return who, nil
 	}

@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -111,7 +113,18 @@ func (o *outpost) publish(s *served, list []authentik.Published) {
 	}
 	o.providers.Store(&providers)
 	state := o.controller.State()
+	limitMemory(state.Users, len(trees))
 	s.replace(state.Users, state.Groups, trees...)
+}
+
+// limitMemory tells the collector from where on to work harder: a new snapshot
+// is built beside the one in use, and garbage would take as much again. A user
+// takes about 1 KiB and 2 KiB more in each tree, so there is always room for
+// what is in use. The environment may say otherwise.
+func limitMemory(users, trees int) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(64<<20 + int64(users)*int64(1+3*trees)<<10)
+	}
 }
 
 func (o *outpost) provider(base string) (authentik.Provider, bool) {
