@@ -6,7 +6,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Group is a row of authentik's group table.
@@ -34,8 +33,7 @@ type groupTable struct {
 	byPK   map[string]*group
 	byName map[string]*group
 
-	orderMu sync.Mutex
-	orders  map[string][]*group
+	orders orders[group]
 }
 
 func (t *groupTable) init() {
@@ -55,14 +53,14 @@ func (t *groupTable) add(g *group) {
 	t.rows = slices.Insert(t.rows, i, g)
 	t.byPK[g.PK] = g
 	t.byName[g.Name] = g
-	t.orders = nil
+	t.orders.by = nil
 }
 
 func (t *groupTable) remove(g *group) {
 	t.rows = slices.DeleteFunc(t.rows, func(other *group) bool { return other == g })
 	delete(t.byPK, g.PK)
 	delete(t.byName, g.Name)
-	t.orders = nil
+	t.orders.by = nil
 }
 
 // AddGroup adds a group and returns it with every default filled in.

@@ -145,18 +145,7 @@ func groupOrder(param string) func(a, b *group) int {
 
 // ordered returns all groups in an order that is kept until a group changes.
 func (t *groupTable) ordered(param string) []*group {
-	t.orderMu.Lock()
-	defer t.orderMu.Unlock()
-	rows := t.orders[param]
-	if rows == nil {
-		rows = slices.Clone(t.rows)
-		slices.SortFunc(rows, groupOrder(param))
-		if t.orders == nil {
-			t.orders = make(map[string][]*group)
-		}
-		t.orders[param] = rows
-	}
-	return rows
+	return t.orders.sorted(param, t.rows, groupOrder)
 }
 
 func (s *Server) groupFilters(q *query) []func(*group) bool {

@@ -52,9 +52,9 @@ func (st Login) login(x *execution, lasts time.Duration) {
 	}
 	x.sess = next
 	u.LastLogin = x.timestamp()
-	for order := range s.users.orders {
+	for order := range s.users.orders.by {
 		if strings.Contains(order, "last_login") {
-			delete(s.users.orders, order)
+			delete(s.users.orders.by, order)
 		}
 	}
 	s.setCookie(x.c, CookieCSRF, next.csrf, time.Time{}, false)

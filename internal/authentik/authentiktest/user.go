@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -68,8 +67,7 @@ type userTable struct {
 	byFold map[string][]*user // by lower-case name
 	next   int
 
-	orderMu sync.Mutex
-	orders  map[string][]*user // by ordering; nil after a change
+	orders orders[user]
 }
 
 // firstPK is the first number that AddUser gives.
@@ -90,7 +88,7 @@ func (t *userTable) add(u *user) {
 	t.byPK[u.PK] = u
 	t.name(u)
 	t.next = max(t.next, u.PK+1)
-	t.orders = nil
+	t.orders.by = nil
 }
 
 func (t *userTable) name(u *user) {
@@ -114,7 +112,7 @@ func (t *userTable) remove(u *user) {
 	t.rows = slices.Delete(t.rows, i, i+1)
 	delete(t.byPK, u.PK)
 	t.unname(u)
-	t.orders = nil
+	t.orders.by = nil
 }
 
 // AddUser adds a user and returns it with every default filled in.
@@ -217,7 +215,7 @@ func (s *Server) setUser(u User) User {
 	}
 	*row = *changed
 	s.users.name(row)
-	s.users.orders = nil
+	s.users.orders.by = nil
 	return row.view()
 }
 

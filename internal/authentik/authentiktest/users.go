@@ -147,18 +147,7 @@ func userOrder(param string) func(a, b *user) int {
 
 // ordered returns all users in an order that is kept until a user changes.
 func (t *userTable) ordered(param string) []*user {
-	t.orderMu.Lock()
-	defer t.orderMu.Unlock()
-	rows := t.orders[param]
-	if rows == nil {
-		rows = slices.Clone(t.rows)
-		slices.SortFunc(rows, userOrder(param))
-		if t.orders == nil {
-			t.orders = make(map[string][]*user)
-		}
-		t.orders[param] = rows
-	}
-	return rows
+	return t.orders.sorted(param, t.rows, userOrder)
 }
 
 // userFilters reads the filters of the users list.
@@ -371,7 +360,7 @@ func (s *Server) setPassword(c *call) {
 		u.Password = strings.TrimSpace(*body.Password)
 		u.PasswordChanged = s.now().Truncate(time.Microsecond)
 		u.LastUpdated = u.PasswordChanged
-		s.users.orders = nil
+		s.users.orders.by = nil
 		s.event(Event{Action: "password_set", Username: u.Username, IP: c.peer()})
 		c.raw(http.StatusNoContent, "", nil)
 	}
