@@ -18,12 +18,8 @@ type Account struct {
 // the left, or the uid if the DN begins with one. The DN must be below the
 // base.
 func (s *Snapshot) LoginName(dn ldap.DN) (string, bool) {
-	n := len(dn) - len(s.base)
-	if n <= 0 {
-		return "", false
-	}
-	norm, err := ldap.NormalizeDN(nil, []byte(dn[n:].String()))
-	if err != nil || string(norm) != s.baseNorm {
+	n, ok := s.below(dn)
+	if !ok || n == 0 {
 		return "", false
 	}
 	for i, rdn := range dn[:n] {

@@ -36,11 +36,22 @@ func (f *Forest) Tree(norm []byte) (*Snapshot, bool) {
 
 // TreeOf is Tree for a DN that was taken apart.
 func (f *Forest) TreeOf(dn ldap.DN) (*Snapshot, bool) {
-	norm, err := ldap.NormalizeDN(nil, []byte(dn.String()))
-	if err != nil {
-		return nil, false
+	for _, s := range f.trees {
+		if _, ok := s.below(dn); ok {
+			return s, true
+		}
 	}
-	return f.Tree(norm)
+	return nil, false
+}
+
+// below returns how many RDNs a DN has in front of the base; not ok if it is
+// neither the base nor below it.
+func (s *Snapshot) below(dn ldap.DN) (n int, ok bool) {
+	if n = len(dn) - len(s.base); n < 0 {
+		return 0, false
+	}
+	norm, err := ldap.NormalizeDN(nil, []byte(dn[n:].String()))
+	return n, err == nil && string(norm) == s.baseNorm
 }
 
 // holds reports whether a normalised DN is the base or below it.

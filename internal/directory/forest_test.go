@@ -38,6 +38,13 @@ func TestForest(t *testing.T) {
 		if got, ok := f.Tree(norm); got != want || ok != (want != nil) {
 			t.Errorf("%q belongs to %v", dn, got)
 		}
+		parsed, err := ldap.ParseDN(dn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := f.TreeOf(parsed); got != want || ok != (want != nil) {
+			t.Errorf("%q, taken apart, belongs to %v", dn, got)
+		}
 	}
 	if f.Trees()[0] != trees[1] {
 		t.Error("the tree of the longest base is not the first")
