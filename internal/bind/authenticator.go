@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"ldapd/internal/directory"
+	"ldapd/internal/secret"
 )
 
 // Authenticator proves a credential.
@@ -32,6 +33,10 @@ type Attempt struct {
 	CodeIn   CodeIn
 
 	Addr netip.Addr
+
+	// Of a bind that was right before, and is asked about again.
+	Cookie Secret // Granted.Cookie of that bind; empty: none
+	Quiet  bool   // nobody is there to confirm a push: deny with CodeMissing instead
 }
 
 // CodeIn says where the code stood.
@@ -51,6 +56,9 @@ type Granted struct {
 	Search   bool // may read the whole directory
 	Source   Source
 	Factor   Factor
+
+	Session *Session // left behind at the backend; nil: none
+	Cookie  Secret   // with it the backend asks for no factor for a while; empty: none
 }
 
 // Source says what a bind was granted from, in log and metric.
@@ -73,13 +81,4 @@ const (
 )
 
 // Secret is a credential; it prints as ***.
-type Secret string
-
-// String keeps the secret out of logs.
-func (Secret) String() string { return "***" }
-
-// GoString keeps the secret out of logs.
-func (Secret) GoString() string { return "***" }
-
-// MarshalText keeps the secret out of JSON.
-func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
+type Secret = secret.String

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"ldapd/internal/secret"
 	"ldapd/internal/yamlfile"
 )
 
@@ -87,13 +88,7 @@ type Authentik struct {
 }
 
 // Secret is a value that prints as ***.
-type Secret string
-
-// String keeps the secret out of logs.
-func (Secret) String() string { return "***" }
-
-// GoString keeps the secret out of logs.
-func (Secret) GoString() string { return "***" }
+type Secret = secret.String
 
 // Directory shapes the entries.
 type Directory struct {
