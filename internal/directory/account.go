@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"strings"
 
 	"ldapd/internal/ldap"
@@ -12,6 +13,7 @@ type Account struct {
 	UUID, Username, DN string
 	Base               string // of the tree
 	Active             bool
+	Changed            string // pwdChangedTime of the user, to the second; empty: not known
 }
 
 // LoginName returns the login name in a DN used to bind: the first cn from
@@ -71,20 +73,33 @@ func (s *Snapshot) userWith(id uint16, value string) (user ID, n int) {
 	return user, n
 }
 
+// account makes all texts of an account at once, for it is made for each bind.
 func (s *Snapshot) account(id ID) Account {
 	e := s.Entry(id)
-	text := func(id uint16) string {
+	first := func(id uint16) []byte {
 		a, ok := e.Attr(id)
 		if !ok {
-			return ""
+			return nil
 		}
-		return string(a.First())
+		return a.First()
 	}
+	uuid, name, dn, changed := first(schema.EntryUUID), first(schema.CN), e.DNBytes(), first(schema.PwdChangedTime)
+	i := len(uuid)
+	j := i + len(name)
+	k := j + len(dn)
+	var b strings.Builder
+	b.Grow(k + len(changed))
+	b.Write(uuid)
+	b.Write(name)
+	b.Write(dn)
+	b.Write(changed)
+	texts := b.String()
 	return Account{
-		UUID:     text(schema.EntryUUID),
-		Username: text(schema.CN),
-		DN:       e.DN(),
+		UUID:     texts[:i],
+		Username: texts[i:j],
+		DN:       texts[j:k],
+		Changed:  texts[k:],
 		Base:     s.BaseDN,
-		Active:   strings.EqualFold(text(schema.Active), "TRUE"),
+		Active:   bytes.EqualFold(first(schema.Active), []byte("TRUE")),
 	}
 }

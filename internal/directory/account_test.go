@@ -46,7 +46,7 @@ func TestAccounts(t *testing.T) {
 		User{UUID: id("t1"), UID: "twice", PK: 11, Username: "t1"},
 		User{UUID: id("t2"), UID: "twice", PK: 12, Username: "t2"})
 	s := build(t, users, groups)
-	alice := Account{Base: s.BaseDN, UUID: id("alice"), Username: "alice", DN: "cn=alice,ou=users," + lowerBase, Active: true}
+	alice := Account{Base: s.BaseDN, UUID: id("alice"), Username: "alice", DN: "cn=alice,ou=users," + lowerBase, Active: true, Changed: "20260304050607Z"}
 	carol := Account{Base: s.BaseDN, UUID: id("carol"), Username: "carol", DN: "cn=carol,ou=users," + lowerBase}
 	none := Account{Base: s.BaseDN}
 	for name, want := range map[string]Account{

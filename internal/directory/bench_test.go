@@ -110,6 +110,14 @@ func BenchmarkLookup(b *testing.B) {
 			}
 		}
 	})
+	b.Run("account", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, ok := s.AccountByName("user004711"); !ok {
+				b.Fatal("not found")
+			}
+		}
+	})
 	b.Run("restrict", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
