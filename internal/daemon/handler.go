@@ -46,7 +46,8 @@ func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindReques
 
 // Search implements server.Handler.
 func (h *handler) Search(c *server.Conn, req *ldap.SearchRequest, w *server.SearchWriter) ([]byte, error) {
-	return h.engine.Search(viewer(c), req, w)
+	res, err := h.engine.Search(viewer(c), req, w)
+	return res.Controls, err
 }
 
 // Compare implements server.Handler.

@@ -122,6 +122,7 @@ func (r *run) page(order []directory.ID, at cookie, size int, next *cookie) (mor
 	skip := at.offset
 	if order == nil && at.offset > 0 && at.query == r.query {
 		lo, skip = max(lo, r.snap.After(at.last)), 0
+		r.found = at.offset
 	}
 	sent := 0
 	var last directory.ID

@@ -32,12 +32,14 @@ type Config struct {
 	// Extensions and Version are named by the root DSE.
 	Extensions []string
 	Version    string
+	Login      LoginConfig
 	Now        func() time.Time // nil: time.Now
 }
 
 // Engine answers searches. It is safe for concurrent use.
 type Engine struct {
 	cfg     Config
+	logins  loginAttributes
 	queries sync.Pool
 }
 
@@ -46,7 +48,7 @@ func New(cfg Config) *Engine {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Engine{cfg: cfg, queries: sync.Pool{New: func() any { return new(query) }}}
+	return &Engine{cfg: cfg, logins: newLoginAttributes(cfg.Login.Attributes), queries: sync.Pool{New: func() any { return new(query) }}}
 }
 
 var (
@@ -58,44 +60,52 @@ var (
 	errTooMany = ldap.Errorf(ldap.ResultSizeLimitExceeded, "more entries than this server returns at once, use paged results")
 )
 
+// Result is what was found out while a search was answered.
+type Result struct {
+	Controls []byte // that go with the final response, also with that of an error
+
+	// Of a search by a viewer who may read the whole tree.
+	Login *Login // nil: it was no login search
+	Read  []byte // UUID of the user whose entry was the base of a base read; part of the snapshot
+}
+
 // Search answers one search. v is nil for a connection that is not bound.
-// What it returns goes with the final response.
-func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (controls []byte, err error) {
+func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (Result, error) {
 	opts, err := parseControls(req.Controls)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
 	forest := e.cfg.Forest()
 	if forest == nil {
-		return nil, errNotYet
+		return Result{}, errNotYet
 	}
 	q := e.queries.Get().(*query)
 	defer e.release(q)
 	base, err := ldap.NormalizeDN(q.base[:0], req.Base)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
 	q.base = base[:0]
 	switch string(base) {
 	case "":
-		return nil, q.single(forest.Trees()[0], e.rootDSE(forest), req, w)
+		return Result{}, q.single(forest.Trees()[0], e.rootDSE(forest), req, w)
 	case directory.SubschemaDN:
 		// Trees differ in custom attributes alone, and those are of the users
 		// that they share.
-		return nil, q.single(forest.Trees()[0], forest.Trees()[0].Subschema(), req, w)
+		return Result{}, q.single(forest.Trees()[0], forest.Trees()[0].Subschema(), req, w)
 	}
 	if v == nil {
-		return nil, errUnbound
+		return Result{}, errUnbound
 	}
 	snap, err := v.see(forest, base)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
 	id, ok := snap.Find(base)
 	if !ok {
-		return nil, noSuchObject(snap, base)
+		return Result{}, noSuchObject(snap, base)
 	}
-	run := run{e: e, q: q, snap: snap, req: req, w: w, base: id, opts: opts}
+	run := run{e: e, q: q, snap: snap, all: v.all, req: req, w: w, base: id, opts: opts}
 	if opts.paged {
 		run.query = fingerprint(base, req)
 	}
@@ -143,6 +153,7 @@ type run struct {
 	e     *Engine
 	q     *query
 	snap  *directory.Snapshot
+	all   bool // the viewer may read the whole tree
 	req   *ldap.SearchRequest
 	w     Writer
 	base  directory.ID
@@ -151,6 +162,8 @@ type run struct {
 
 	deadline time.Time // zero: none
 	examined int
+	found    int          // matches so far
+	last     directory.ID // of them
 }
 
 // slowSearch is how many candidates make a search worth a goroutine of its
@@ -160,10 +173,32 @@ const (
 	checkEvery = 256
 )
 
-func (r *run) do() ([]byte, error) {
+func (r *run) do() (res Result, err error) {
 	r.q.compile(r.snap, r.req.Filter)
 	r.q.pick.set(r.snap.Schema, r.req)
 	r.setDeadline()
+	var login *Login
+	switch {
+	case !r.all:
+	case r.req.Scope == ldap.ScopeBase:
+		res.Read = r.user(r.base)
+	default:
+		if login, err = r.login(); err != nil {
+			return res, err
+		}
+	}
+	if res.Controls, err = r.answer(); err != nil || login == nil || r.found > 1 {
+		return res, err
+	}
+	if r.found == 1 {
+		login.User = string(r.user(r.last))
+	}
+	res.Login = login
+	return res, nil
+}
+
+// answer sends what is found.
+func (r *run) answer() ([]byte, error) {
 	if len(r.opts.sort) > 0 {
 		return r.sorted()
 	}
@@ -227,7 +262,11 @@ func (r *run) matches(lo, hi directory.ID, yield func(directory.ID, directory.En
 		if r.req.Scope == ldap.ScopeOne && entry.Parent() != r.base {
 			continue
 		}
-		if r.q.match(0, id, entry) == yes && !yield(id, entry) {
+		if r.q.match(0, id, entry) != yes {
+			continue
+		}
+		r.found, r.last = r.found+1, id
+		if !yield(id, entry) {
 			return nil
 		}
 	}

@@ -129,7 +129,8 @@ func request(t testing.TB, dn string, scope ldap.Scope, filter string, attrs ...
 func find(t testing.TB, e *Engine, v *Viewer, req *ldap.SearchRequest) (*recorder, ldap.ResultCode, []byte) {
 	t.Helper()
 	w := &recorder{t: t}
-	controls, err := e.Search(v, req, w)
+	found, err := e.Search(v, req, w)
+	controls := found.Controls
 	var res *ldap.Error
 	switch {
 	case errors.As(err, &res):

@@ -249,8 +249,7 @@ func (w *worker) recover() {
 	if v == nil {
 		return
 	}
-	w.c.srv.cfg.Metrics.panics.Inc()
-	w.c.srv.cfg.Log.Error("panic while serving a connection", zap.Uint64("conn", w.c.id), zap.Any("panic", v), zap.Stack("stack"))
+	w.c.srv.panicked(w.c, v)
 	w.c.cut()
 	w.end()
 }

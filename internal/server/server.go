@@ -45,6 +45,13 @@ type Handler interface {
 	Compare(c *Conn, req *ldap.CompareRequest) (bool, error)
 }
 
+// Closer is a Handler that wants to know when connections end. Closed is called
+// once for each, after its last operation, however it ended and whether or not
+// it had any; but not for those beyond Limits.Connections, which never began.
+type Closer interface {
+	Closed(c *Conn)
+}
+
 // Limits bound what a client may take. Zero values mean the defaults.
 type Limits struct {
 	MessageUnbound        int // octets of a message before bind; default 64 KiB
@@ -96,6 +103,7 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	limits  Limits
+	closer  Closer // nil: the handler is none
 	closing atomic.Bool
 	nextID  atomic.Uint64
 
@@ -117,9 +125,11 @@ func New(cfg Config) *Server {
 	if cfg.Redact == nil {
 		cfg.Redact = func(_, value []byte) []byte { return value }
 	}
+	closer, _ := cfg.Handler.(Closer)
 	return &Server{
 		cfg:       cfg,
 		limits:    cfg.Limits.withDefaults(),
+		closer:    closer,
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*Conn]struct{}),
 		addrs:     make(map[netip.Addr]int),
@@ -225,6 +235,9 @@ func (s *Server) admit(c *Conn) bool {
 
 // forget is the end of a connection.
 func (s *Server) forget(c *Conn) {
+	if s.closer != nil {
+		s.tellClosed(c)
+	}
 	s.mu.Lock()
 	delete(s.conns, c)
 	if a := c.addr.Addr(); c.admitted {
@@ -235,6 +248,22 @@ func (s *Server) forget(c *Conn) {
 	s.mu.Unlock()
 	s.cfg.Metrics.connections.Dec()
 	s.wg.Done()
+}
+
+// tellClosed calls the Closer. A panic in it must not keep the connection
+// from being forgotten.
+func (s *Server) tellClosed(c *Conn) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(c, v)
+		}
+	}()
+	s.closer.Closed(c)
+}
+
+func (s *Server) panicked(c *Conn, v any) {
+	s.cfg.Metrics.panics.Inc()
+	s.cfg.Log.Error("panic while serving a connection", zap.Uint64("conn", c.id), zap.Any("panic", v), zap.Stack("stack"))
 }
 
 // cutGrace is how long Shutdown waits for handlers of connections that it cut.

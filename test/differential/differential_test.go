@@ -190,7 +190,8 @@ func (h *handler) Bind(context.Context, *server.Conn, *wire.BindRequest) (server
 }
 
 func (h *handler) Search(_ *server.Conn, req *wire.SearchRequest, w *server.SearchWriter) ([]byte, error) {
-	return h.engine.Search(h.viewer, req, w)
+	res, err := h.engine.Search(h.viewer, req, w)
+	return res.Controls, err
 }
 
 func (h *handler) Compare(_ *server.Conn, req *wire.CompareRequest) (bool, error) {

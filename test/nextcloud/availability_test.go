@@ -136,7 +136,8 @@ func (h *empty) Bind(ctx context.Context, c *server.Conn, req *wire.BindRequest)
 }
 
 func (h *empty) Search(_ *server.Conn, req *wire.SearchRequest, w *server.SearchWriter) ([]byte, error) {
-	return h.engine.Search(nil, req, w)
+	res, err := h.engine.Search(nil, req, w)
+	return res.Controls, err
 }
 
 func (h *empty) Compare(_ *server.Conn, req *wire.CompareRequest) (bool, error) {
