@@ -7,31 +7,29 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"ldapd/internal/bind"
+	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
 )
 
 // hashWait is how long a bind waits for its turn to compute a hash.
 const hashWait = 10 * time.Second
 
-// Authenticator checks the passwords and codes of a File.
+// Authenticator checks the passwords and codes of a File. It remembers
+// nothing but used codes.
 //
-// Each denial costs one slow hash, whatever it is denied for, so its time
-// tells nothing. For a name that nobody has it is the hash of some user, always
-// the same one for the name. A right password is remembered in memory, as a
-// keyed digest and as long as its hash stays the same, and costs no slow hash
-// again.
+// Each attempt costs one slow hash, whatever comes of it, so the time of a
+// denial tells nothing. For a name that nobody has it is the hash of some user,
+// always the same one for the name.
 type Authenticator struct {
 	codes mfa.UsedCodes
 	now   func() time.Time
-	turns chan struct{} // as many slow hashes at a time as there are processors
-	macs  sync.Pool     // of *mac
+	turns chan struct{}     // as many slow hashes at a time as there are processors
+	key   [sha256.Size]byte // of this process
 	decoy *Hash
 
 	content atomic.Pointer[content]
@@ -40,18 +38,13 @@ type Authenticator struct {
 
 var (
 	_ bind.Authenticator = (*Authenticator)(nil)
-	_ bind.Recaller      = (*Authenticator)(nil)
+	_ bind.Stamper       = (*Authenticator)(nil)
 )
 
 // content is what the authenticator takes from a File.
 type content struct {
-	users  map[string]*record // by UUID
-	hashes []*Hash            // of all users that have one
-}
-
-type record struct {
-	account
-	right atomic.Pointer[[sha256.Size]byte] // digest of the password that was right
+	users  map[string]*account // by UUID
+	hashes []*Hash             // of all users that have one
 }
 
 // NewAuthenticator returns an authenticator for the users of f.
@@ -62,28 +55,20 @@ func NewAuthenticator(f *File, codes mfa.UsedCodes, now func() time.Time) *Authe
 		turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		decoy: decoy(),
 	}
-	key := make([]byte, sha256.Size) // of this process
-	rand.Read(key)                   // never fails
-	a.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, key)} }
-	a.content.Store(&content{})
+	rand.Read(a.key[:]) // never fails
 	a.Update(f)
 	return a
 }
 
-// Update replaces the users. What is remembered of a user stays if the hash
-// did. Not to be called twice at a time.
+// Update replaces the users.
 func (a *Authenticator) Update(f *File) {
-	old := a.content.Load()
-	c := &content{users: make(map[string]*record, len(f.accounts))}
-	for _, acc := range f.accounts {
-		r := &record{account: acc}
+	c := &content{users: make(map[string]*account, len(f.accounts))}
+	for i := range f.accounts {
+		acc := &f.accounts[i]
 		if acc.hash != nil {
 			c.hashes = append(c.hashes, acc.hash)
-			if o := old.users[acc.uuid]; o != nil && o.hash != nil && o.hash.text == acc.hash.text {
-				r.right.Store(o.right.Load())
-			}
 		}
-		c.users[acc.uuid] = r
+		c.users[acc.uuid] = acc
 	}
 	a.content.Store(c)
 }
@@ -91,73 +76,60 @@ func (a *Authenticator) Update(f *File) {
 // Hashes returns how many slow hashes were computed, for the metric.
 func (a *Authenticator) Hashes() int64 { return a.hashes.Load() }
 
-// Recall implements bind.Recaller.
-func (a *Authenticator) Recall(at bind.Attempt) (bind.Granted, bool) {
-	r := a.content.Load().users[at.Account.UUID]
-	if r == nil || !r.active || r.totp != nil || at.CodeIn == bind.InPassword || !a.remembers(r, at.Password) {
-		return bind.Granted{}, false
+// Stamps implements bind.Stamper.
+func (a *Authenticator) Stamps(of directory.Account) (password, factor string) {
+	u := a.content.Load().users[of.UUID]
+	if u == nil {
+		return "", ""
 	}
-	return bind.Granted{Search: r.search, Source: bind.SourceMemory, Factor: bind.FactorNone}, true
+	return u.passwordStamp, u.factorStamp
 }
+
+// Recall remembers nothing.
+func (a *Authenticator) Recall(bind.Attempt) (bind.Granted, bool) { return bind.Granted{}, false }
 
 // Authenticate implements bind.Authenticator.
 func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
 	c := a.content.Load()
-	r := c.users[at.Account.UUID] // nil: no such user
-	h := a.hashFor(c, r, at.Name)
-	g := bind.Granted{Source: bind.SourceHash}
-	right := r != nil && a.remembers(r, at.Password)
-	if right {
-		g.Source = bind.SourceMemory
-	} else {
-		var err error
-		if right, err = a.check(ctx, h, at.Password); err != nil {
-			return bind.Granted{}, err
-		}
-		if right && r != nil && r.hash != nil {
-			a.remember(r, at.Password)
-		}
+	u := c.users[at.Account.UUID] // nil: no such user
+	right, err := a.check(ctx, a.hashFor(c, u, at.Name), at.Password)
+	if err != nil {
+		return bind.Granted{}, err
 	}
-	factor, reason, err := a.judge(ctx, r, right, at)
+	factor, reason, err := a.judge(ctx, u, right, at)
 	if err != nil {
 		return bind.Granted{}, err
 	}
 	if reason != "" {
-		if g.Source == bind.SourceMemory {
-			if _, err := a.check(ctx, h, at.Password); err != nil {
-				return bind.Granted{}, err
-			}
-		}
 		return bind.Granted{}, &bind.Denied{Reason: reason}
 	}
-	g.Search, g.Factor = r.search, factor
-	return g, nil
+	return bind.Granted{Search: u.search, Source: bind.SourceHash, Factor: factor}, nil
 }
 
 // judge says what is wrong with an attempt whose password was right or not.
-func (a *Authenticator) judge(ctx context.Context, r *record, right bool, at bind.Attempt) (bind.Factor, bind.Reason, error) {
+func (a *Authenticator) judge(ctx context.Context, u *account, right bool, at bind.Attempt) (bind.Factor, bind.Reason, error) {
 	switch {
-	case r == nil:
+	case u == nil:
 		return "", bind.UnknownUser, nil
-	case !r.active:
+	case !u.active:
 		return "", bind.Inactive, nil
-	case r.hash == nil:
+	case u.hash == nil:
 		return "", bind.NoPassword, nil
 	case !right:
 		return "", bind.WrongPassword, nil
-	case r.totp == nil && at.CodeIn == bind.InPassword:
+	case u.totp == nil && at.CodeIn == bind.InPassword:
 		// Else any six digits would do behind this password.
 		return "", bind.CodeUnexpected, nil
-	case r.totp == nil:
+	case u.totp == nil:
 		return bind.FactorNone, "", nil
 	case at.Code == "":
 		return "", bind.CodeMissing, nil
 	}
-	counter, ok := r.totp.Match(string(at.Code), a.now())
+	counter, ok := u.totp.Match(string(at.Code), a.now())
 	if !ok {
 		return "", bind.WrongCode, nil
 	}
-	fresh, err := a.codes.Claim(ctx, r.uuid, counter, r.totp.Until(counter))
+	fresh, err := a.codes.Claim(ctx, u.uuid, counter, u.totp.Until(counter))
 	if err != nil {
 		return "", "", err
 	}
@@ -183,48 +155,14 @@ func (a *Authenticator) check(ctx context.Context, h *Hash, password bind.Secret
 
 // hashFor returns the hash to compute: the user's own, or for those who have
 // none that of some user, chosen by the name.
-func (a *Authenticator) hashFor(c *content, r *record, name string) *Hash {
+func (a *Authenticator) hashFor(c *content, u *account, name string) *Hash {
 	switch {
-	case r != nil && r.hash != nil:
-		return r.hash
+	case u != nil && u.hash != nil:
+		return u.hash
 	case len(c.hashes) == 0:
 		return a.decoy
 	}
-	d := a.digest("name", fold(name)) // no UUID, so the digest of no password
-	return c.hashes[binary.BigEndian.Uint64(d[:])%uint64(len(c.hashes))]
-}
-
-func (a *Authenticator) remember(r *record, password bind.Secret) {
-	d := a.digest(r.uuid, string(password))
-	r.right.Store(&d)
-}
-
-func (a *Authenticator) remembers(r *record, password bind.Secret) bool {
-	known := r.right.Load()
-	if known == nil {
-		return false
-	}
-	d := a.digest(r.uuid, string(password))
-	return hmac.Equal(known[:], d[:])
-}
-
-// digest returns a keyed digest of a secret; what must not hold a zero octet.
-func (a *Authenticator) digest(what, secret string) (d [sha256.Size]byte) {
-	m := a.macs.Get().(*mac)
-	m.hash.Reset()
-	m.text = append(m.text[:0], what...)
-	m.text = append(m.text, 0)
-	m.text = append(m.text, secret...)
-	m.hash.Write(m.text)
-	m.sum = m.hash.Sum(m.sum[:0])
-	copy(d[:], m.sum)
-	clear(m.text)
-	a.macs.Put(m)
-	return d
-}
-
-// mac is an HMAC that was keyed before, with its buffers.
-type mac struct {
-	hash      hash.Hash
-	text, sum []byte
+	mac := hmac.New(sha256.New, a.key[:])
+	mac.Write([]byte(fold(name)))
+	return c.hashes[binary.BigEndian.Uint64(mac.Sum(nil))%uint64(len(c.hashes))]
 }

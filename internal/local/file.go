@@ -37,6 +37,8 @@ type account struct {
 	search bool
 	hash   *Hash     // nil: the user cannot bind
 	totp   *mfa.TOTP // nil: no second factor
+
+	passwordStamp, factorStamp string
 }
 
 // Users returns the users for the directory, sorted by UUID; not to be
