@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ldapd/internal/bind"
+	"ldapd/internal/directory"
 )
 
 // Authenticator proves credentials by flows. It remembers nothing, and runs as
@@ -19,7 +20,11 @@ type Authenticator struct {
 	observe  func(Flow)
 }
 
-var _ bind.Authenticator = (*Authenticator)(nil)
+var (
+	_ bind.Authenticator = (*Authenticator)(nil)
+	_ bind.SessionKeeper = (*Authenticator)(nil)
+	_ bind.Stamper       = (*Authenticator)(nil)
+)
 
 // NewAuthenticator returns an authenticator for the providers that the
 // function finds by the base DN of their tree. It calls observe after each
@@ -64,7 +69,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind
 		Flow: p.BindFlow, AppSlug: p.Application, Provider: p.PK,
 		Username: username, Password: at.Password, Code: at.Code,
 		PasswordAsCode: !p.MFASupport,
+		Quiet:          at.Quiet,
 		ClientIP:       at.Addr,
+		MFACookie:      at.Cookie,
 	})
 	var refused *Refusal
 	switch {
@@ -76,11 +83,20 @@ func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind
 		// A flow may take an address that another user has given himself.
 		return bind.Granted{}, fmt.Errorf("the flow logged in %q in place of %q", s.Username, username)
 	}
-	g := bind.Granted{Search: s.Search, Source: bind.SourceFlow, Factor: s.Factor}
+	g := bind.Granted{
+		Search: s.Search, Source: bind.SourceFlow, Factor: s.Factor,
+		Session: s.kept(), Cookie: s.MFACookie,
+	}
 	if !at.Known {
 		g.Username = s.Username // of somebody known by an address, or made a moment ago
 	}
 	return g, nil
+}
+
+// Stamps implements bind.Stamper. authentik does not say when a second factor
+// changed.
+func (a *Authenticator) Stamps(account directory.Account) (password, factor string) {
+	return account.Changed, ""
 }
 
 // denied puts a refusal into the words of binds.

@@ -40,6 +40,9 @@ type Config struct {
 	Insecure bool   // don't verify the certificate
 	CAFile   string // PEM, used beside the CAs of the system; empty: none
 
+	// Now tells when sessions and cookies end, nil: time.Now.
+	Now func() time.Time
+
 	Version   string // of ldapd
 	UserAgent string // empty: that of an outpost with this version
 }
@@ -50,6 +53,7 @@ type Client struct {
 	query     string   // that Host carries, for the websocket
 	token     TokenSource
 	userAgent string
+	now       func() time.Time
 	transport *http.Transport
 }
 
@@ -66,8 +70,11 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authentik: %w", err)
 	}
-	c := &Client{base: base, query: base.RawQuery, token: cfg.Token, userAgent: cfg.UserAgent}
+	c := &Client{base: base, query: base.RawQuery, token: cfg.Token, userAgent: cfg.UserAgent, now: cfg.Now}
 	base.RawQuery = ""
+	if c.now == nil {
+		c.now = time.Now
+	}
 	if c.userAgent == "" {
 		c.userAgent = "goauthentik.io/outpost/" + cfg.Version
 	}

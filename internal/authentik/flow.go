@@ -42,6 +42,10 @@ type Execution struct {
 	// no stage before wanted that.
 	PasswordAsCode bool
 
+	// Quiet refuses with CodeMissing where a second factor is asked for,
+	// and sends nothing to that stage: neither a code nor a push.
+	Quiet bool
+
 	ClientIP  netip.Addr  // of the LDAP client; the zero value is this host
 	MFACookie bind.Secret // Session.MFACookie of an earlier execution; empty: none
 }
@@ -55,7 +59,10 @@ type Session struct {
 	Search   bool   // may read the whole directory
 	Factor   bind.Factor
 
-	Cookies   []Cookie // of the session, for Logout
+	Cookies []Cookie // of the session, for Logout
+	// MFACookie makes authentik skip the second factor for a while, the
+	// threshold of the stage. Empty: it has none, or no factor was asked for.
+	// It is the one that was sent if that is still good.
 	MFACookie bind.Secret
 	Expires   time.Time // zero: authentik sets no end
 	Hash      string    // by which authentik says that the session ended; may be empty
@@ -137,6 +144,11 @@ const (
 
 // Execute runs a flow. It returns a *Refusal if the flow said no, and a
 // *FlowError for everything else: that says nothing of the credential.
+//
+// A Session.Factor of none means that authentik asked for none. If no
+// MFACookie was sent, this user needs none. If one was sent, authentik took it
+// for the factor, or the user needs none any more: it does not say which, and
+// only an execution without the cookie can tell.
 func (c *Client) Execute(ctx context.Context, e Execution) (*Session, error) {
 	if !utf8.ValidString(e.Username + string(e.Password+e.Code)) {
 		// JSON cannot carry it, and no credential of authentik's is such.
@@ -294,37 +306,63 @@ func (x *execution) refusedAt(component string) error {
 // prove asks who is logged in, since a flow can come to its end with nobody,
 // and whether they may use the application.
 func (x *execution) prove(ctx context.Context) (*Session, error) {
-	x.stage = StepUser
-	var me self
-	err := x.read(ctx, "core/users/me/", "", &me)
-	var api *APIError
-	if errors.As(err, &api) && api.Status == http.StatusForbidden && api.Detail != "" && len(x.answered) > 0 {
+	me, err := x.me(ctx)
+	if loggedOut(err) && len(x.answered) > 0 {
 		return nil, &Refusal{Stage: StepUser, Reason: bind.NoLogin, PasswordRight: x.passwordRight,
 			Detail: "the flow ended without a login; does it have a login stage?"}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if me.User == nil || me.User.PK == 0 || me.User.Username == "" {
-		return nil, errors.New("authentik does not say who is logged in")
-	}
-	x.stage = StepAccess
-	var a access
-	if err := x.read(ctx, checkAccessPath(x.Provider), checkAccessQuery(x.AppSlug), &a); err != nil {
+	v, err := x.mayUse(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if a.Access == nil || a.Access.Passing == nil {
-		return nil, errors.New("authentik does not say whether access is granted")
-	}
-	if !*a.Access.Passing {
+	if !v.passing {
 		return nil, &Refusal{Stage: StepAccess, Reason: bind.NoAccess, PasswordRight: true}
 	}
 	return &Session{
-		UserPK: me.User.PK, Username: me.User.Username, UID: me.User.UID,
-		Search: a.Search, Factor: x.factor,
+		UserPK: me.PK, Username: me.Username, UID: me.UID,
+		Search: v.search, Factor: x.factor,
 		Cookies: x.jar.session(), MFACookie: bind.Secret(x.jar.get(mfaCookie)),
 		Expires: x.jar.expires, Hash: sidHash(x.jar.sid()),
 	}, nil
+}
+
+// me asks who is logged in.
+func (x *execution) me(ctx context.Context) (*account, error) {
+	x.stage = StepUser
+	var me self
+	if err := x.read(ctx, "core/users/me/", "", &me); err != nil {
+		return nil, err
+	}
+	if me.User == nil || me.User.PK == 0 || me.User.Username == "" {
+		return nil, errors.New("authentik does not say who is logged in")
+	}
+	return me.User, nil
+}
+
+// loggedOut reports that authentik, and no proxy, says that nobody is logged
+// in.
+func loggedOut(err error) bool {
+	var api *APIError
+	return errors.As(err, &api) && api.Status == http.StatusForbidden && api.Detail != "" && !api.lacksRight()
+}
+
+// verdict is what authentik says of a user and an application.
+type verdict struct{ passing, search bool }
+
+// mayUse asks whether who is logged in may use the application.
+func (x *execution) mayUse(ctx context.Context) (verdict, error) {
+	x.stage = StepAccess
+	var a access
+	if err := x.read(ctx, checkAccessPath(x.Provider), checkAccessQuery(x.AppSlug), &a); err != nil {
+		return verdict{}, err
+	}
+	if a.Access == nil || a.Access.Passing == nil {
+		return verdict{}, errors.New("authentik does not say whether access is granted")
+	}
+	return verdict{*a.Access.Passing, a.Search}, nil
 }
 
 // read is a step behind the flow: it reads a resource as the user.
@@ -424,7 +462,7 @@ func (x *execution) send(ctx context.Context, method string, body []byte, timeou
 			} else if err := decode(resp, &ch); err != nil {
 				return err
 			}
-			x.jar.store(resp)
+			x.jar.store(resp, x.c.now())
 			if ch.Component != componentRedirect {
 				return nil
 			}

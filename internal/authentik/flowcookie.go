@@ -65,8 +65,7 @@ func (j *jar) remove(name string) {
 }
 
 // store takes over what a response sets.
-func (j *jar) store(resp *http.Response) {
-	now := time.Now()
+func (j *jar) store(resp *http.Response, now time.Time) {
 	for _, c := range resp.Cookies() {
 		expires := c.Expires
 		if c.MaxAge > 0 { // does not depend on the clocks, and goes first
@@ -83,7 +82,7 @@ func (j *jar) store(resp *http.Response) {
 	}
 }
 
-// session returns the cookies that a logout needs.
+// session returns the cookies that it takes to use the session again.
 func (j *jar) session() []Cookie {
 	var cs []Cookie
 	for _, c := range j.cookies {

@@ -37,7 +37,7 @@ func TestJar(t *testing.T) {
 	for _, tt := range tests {
 		var j jar
 		for _, c := range tt.cookies {
-			j.store(set(c))
+			j.store(set(c), time.Now())
 		}
 		if got := j.String(); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
@@ -45,7 +45,7 @@ func TestJar(t *testing.T) {
 	}
 	var j jar
 	for i := range 10 * maxCookies {
-		j.store(set(fmt.Sprintf("c%d=x", i)))
+		j.store(set(fmt.Sprintf("c%d=x", i)), time.Now())
 	}
 	if len(j.cookies) != maxCookies {
 		t.Errorf("%d cookies", len(j.cookies))

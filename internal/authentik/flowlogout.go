@@ -27,6 +27,10 @@ func (c *Client) Logout(ctx context.Context, flow string, s *Session, ip netip.A
 	switch ch.Component {
 	case componentRedirect, componentSessionEnd:
 		return nil
+	case componentDenied: // perhaps since the session is over
+		if _, err := x.me(ctx); loggedOut(err) {
+			return nil
+		}
 	}
 	return fmt.Errorf("logout: the flow asks for %s", word(ch.Component))
 }

@@ -136,6 +136,11 @@ func (ch *challenge) identifiable(username string) error {
 // validate answers the stage of second factors. A typed code is used, and no
 // push is sent beside it; without a code, Duo is asked.
 func (x *execution) validate(ch challenge) (any, error) {
+	x.jar.remove(mfaCookie) // it was not taken
+	if x.Quiet {
+		return nil, &Refusal{Stage: ch.Component, Reason: bind.CodeMissing, PasswordRight: x.passwordRight,
+			Detail: "a second factor is due, and the user was not bothered"}
+	}
 	var devices []device
 	for _, raw := range ch.Devices {
 		d := device{raw: raw}

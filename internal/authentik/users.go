@@ -43,9 +43,13 @@ const (
 
 // self is the answer to core/users/me/.
 type self struct {
-	User *struct {
-		PK       int    `json:"pk"`
-		Username string `json:"username"`
-		UID      string `json:"uid"`
-	} `json:"user"`
+	User *account `json:"user"`
+}
+
+// account is who is logged in.
+type account struct {
+	PK       int    `json:"pk"`
+	Username string `json:"username"`
+	UID      string `json:"uid"`
+	Active   *bool  `json:"is_active"`
 }
