@@ -1,0 +1,103 @@
+package unlock
+
+import (
+	"encoding/binary"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+func TestLimit(t *testing.T) {
+	var now atomic.Pointer[time.Time]
+	now.Store(&start)
+	s := open(t, Options{Clients: []string{"nextcloud"}, Now: func() time.Time { return *now.Load() }})
+	for i := range perAddress {
+		if status, body := s.post(with(right(), "password", "wrong")); status != 403 {
+			t.Fatalf("%d: %d\n%s", i, status, body)
+		}
+	}
+	if status, body := s.post(right()); status != 429 || !strings.Contains(body, busy) || s.service.times() != perAddress {
+		t.Errorf("one more: %d, asked %d times\n%s", status, s.service.times(), body)
+	}
+	if status, _, _ := s.do("GET", "/unlock", ""); status != 200 {
+		t.Errorf("the form: %d", status)
+	}
+	later := start.Add(window)
+	now.Store(&later)
+	if status, _ := s.post(right()); status != 200 {
+		t.Errorf("a minute later: %d", status)
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	var l limiter
+	a := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	for range perAddress {
+		if !l.admit(a("192.0.2.1"), start) || !l.admit(a("2001:db8::1"), start) || !l.admit(netip.Addr{}, start) {
+			t.Fatal("refused within the limit")
+		}
+	}
+	for addr, want := range map[string]bool{
+		"192.0.2.1": false, "192.0.2.2": true, "2001:db8::2": false, "2001:db8:0:1::1": true,
+	} {
+		if got := l.admit(a(addr), start.Add(window-1)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+	if l.admit(netip.Addr{}, start) {
+		t.Error("no address: admitted")
+	}
+	if !l.admit(a("192.0.2.1"), start.Add(-time.Second)) {
+		t.Error("a clock that was set back locks out")
+	}
+}
+
+func TestLimiterIsBounded(t *testing.T) {
+	var l limiter
+	for i := range uint32(4 * maxTallies) {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], i)
+		l.admit(netip.AddrFrom4(b), start)
+		if n := len(l.young) + len(l.old); n > maxTallies {
+			t.Fatalf("%d tallies", n)
+		}
+	}
+}
+
+func TestFrom(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	for _, tt := range []struct {
+		peer, forwarded string
+		want            string
+	}{
+		{"192.0.2.1:1", "", "192.0.2.1"},
+		{"192.0.2.1:1", "198.51.100.7", "192.0.2.1"}, // anybody can write that
+		{"10.0.0.1:1", "", "10.0.0.1"},
+		{"10.0.0.1:1", "198.51.100.7", "198.51.100.7"},
+		{"[::ffff:10.0.0.1]:1", "198.51.100.7", "198.51.100.7"},
+		{"[fd00::1%eth0]:1", " 2001:db8::5 ", "2001:db8::5"},
+		{"10.0.0.1:1", "203.0.113.9, 198.51.100.7", "198.51.100.7"},
+		{"10.0.0.1:1", "203.0.113.9, 198.51.100.7, 10.0.0.2", "198.51.100.7"},
+		{"10.0.0.1:1", "203.0.113.9|198.51.100.7", "198.51.100.7"}, // two headers
+		{"10.0.0.1:1", "198.51.100.7:4711", "198.51.100.7"},
+		{"10.0.0.1:1", "[2001:db8::5]:4711", "2001:db8::5"},
+		{"10.0.0.1:1", "198.51.100.7, unknown, 10.0.0.2", "10.0.0.2"},
+		{"10.0.0.1:1", "198.51.100.7,", "10.0.0.1"},
+		{"10.0.0.1:1", "10.0.0.3, 10.0.0.2", "10.0.0.3"},
+		{"@", "198.51.100.7", "invalid IP"},
+	} {
+		s := New(Options{Trusted: trusted, Log: zap.NewNop()})
+		r := &http.Request{RemoteAddr: tt.peer, Header: http.Header{}}
+		for part := range strings.SplitSeq(tt.forwarded, "|") {
+			r.Header.Add("X-Forwarded-For", part)
+		}
+		if got := s.from(r).String(); got != tt.want {
+			t.Errorf("%s, %q: %s, want %s", tt.peer, tt.forwarded, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+// Package unlock is the web page on which users prove their second factor, so
+// that for a while their plain name and password suffice at chosen clients. It
+// works without scripts and cookies, and keeps nothing between two requests.
+package unlock
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	headerTimeout = 5 * time.Second // the handshake of TLS, too
+	readTimeout   = 10 * time.Second
+	writeTimeout  = 15 * time.Second
+	idleTimeout   = 30 * time.Second
+	proveTimeout  = 150 * time.Second // a user may take a minute to confirm a push
+
+	headerBytes = 8 << 10
+	formBytes   = 8 << 10
+	connections = 1024
+	attempts    = 32 // at the same time
+)
+
+// Options make a Server.
+type Options struct {
+	Service Service
+	// Clients are the names that windows can be opened for. Without any there
+	// is no form.
+	Clients []string
+	TLS     *tls.Config
+	// Trusted are the reverse proxies whose X-Forwarded-For is believed. The
+	// address of any other peer is its own.
+	Trusted []netip.Prefix
+	Log     *zap.Logger
+	Now     func() time.Time // nil: time.Now
+}
+
+// Server shows the page.
+type Server struct {
+	service Service
+	clients []string
+	trusted []netip.Prefix
+	log     *zap.Logger
+	now     func() time.Time
+	limiter limiter
+	turns   chan struct{} // one for each attempt that runs
+	http    http.Server
+}
+
+// New returns a server of the page at /unlock.
+func New(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{
+		service: o.Service,
+		clients: slices.Clone(o.Clients),
+		trusted: slices.Clone(o.Trusted),
+		log:     o.Log.Named("unlock"),
+		now:     o.Now,
+		turns:   make(chan struct{}, attempts),
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.RedirectHandler("/unlock", http.StatusSeeOther))
+	mux.HandleFunc("GET /unlock", s.show)
+	mux.HandleFunc("POST /unlock", s.submit)
+	// Nobody else's page may send the form. There is no session that it could
+	// abuse, but a user who types into a strange page should fail early.
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(s.foreign))
+
+	var protocols http.Protocols
+	protocols.SetHTTP1(true) // HTTP/2 has more to attack, and nothing to speed up here
+	s.http = http.Server{
+		Handler:           secured(origin.Handler(mux)),
+		TLSConfig:         o.TLS,
+		Protocols:         &protocols,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          zap.NewStdLog(s.log),
+	}
+	return s
+}
+
+// secured adds the headers that every answer has.
+func secured(next http.Handler) http.Handler {
+	policy := "default-src 'none'; style-src '" + styleHash + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		// Not no-referrer, with which browsers send "Origin: null" along with
+		// the form. Nothing here links elsewhere.
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Serve answers on l by TLS until Shutdown, which makes it return nil.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.ServeTLS(&bounded{Listener: l}, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown closes the listeners and waits for running answers until ctx ends,
+// when it cuts them off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
