@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"net"
 	"net/netip"
 	"net/url"
@@ -21,8 +23,10 @@ func (c *Config) Check() error {
 		c.address("listen.ldap", c.Listen.LDAP),
 		c.address("listen.ldaps", c.Listen.LDAPS),
 		c.address("listen.admin", c.Listen.Admin),
+		c.address("listen.unlock", c.Listen.Unlock),
 		c.checkListen(),
-		c.checkTLS(),
+		c.pair("tls", c.TLS.Cert, c.TLS.Key),
+		c.checkNames(),
 		c.filled("state_dir", c.StateDir),
 		c.one("backend", c.Backend, BackendFile, BackendAuthentik),
 		c.filled("file.path", c.File.Path),
@@ -31,6 +35,10 @@ func (c *Config) Check() error {
 		number(c, "directory.uid_start", c.Directory.UIDStart, 0, 1<<31-1),
 		number(c, "directory.gid_start", c.Directory.GIDStart, 0, 1<<31-1),
 		c.checkMFA(),
+		c.checkRemember(),
+		c.checkCache(),
+		c.checkClients(),
+		c.pair("unlock", c.Unlock.Cert, c.Unlock.Key),
 		c.one("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		c.one("log.format", c.Log.Format, "auto", "console", "json"),
 		c.duration("shutdown_grace", c.ShutdownGrace, 0, time.Hour),
@@ -113,19 +121,28 @@ func (c *Config) checkAuthentik() error {
 }
 
 func (c *Config) checkListen() error {
-	if c.Listen.LDAP == "" && c.Listen.LDAPS == "" {
+	switch {
+	case c.Listen.LDAP == "" && c.Listen.LDAPS == "":
 		return c.Errorf("listen", "ldap and ldaps are both empty, one must be host:port")
+	case c.Listen.Unlock != "" && len(c.Clients) == 0:
+		return c.Errorf("listen.unlock", "needs clients, for which users open a window: set clients")
 	}
 	return nil
 }
 
-func (c *Config) checkTLS() error {
+// pair checks a certificate and its key.
+func (c *Config) pair(of, cert, private string) error {
 	switch {
-	case c.TLS.Cert != "" && c.TLS.Key == "":
-		return c.Errorf("tls.key", "must be set along with tls.cert")
-	case c.TLS.Cert == "" && c.TLS.Key != "":
-		return c.Errorf("tls.cert", "must be set along with tls.key")
-	case len(c.TLS.Names) > 100:
+	case cert != "" && private == "":
+		return c.Errorf(of+".key", "must be set along with %s.cert", of)
+	case cert == "" && private != "":
+		return c.Errorf(of+".cert", "must be set along with %s.key", of)
+	}
+	return nil
+}
+
+func (c *Config) checkNames() error {
+	if len(c.TLS.Names) > 100 {
 		return c.Errorf("tls.names", "must be at most 100 names")
 	}
 	for i, name := range c.TLS.Names {
@@ -170,6 +187,98 @@ func (c *Config) checkMFA() error {
 		return c.Errorf("mfa.separator", `must be 1 to 8 punctuation characters such as ";"`)
 	}
 	return nil
+}
+
+func (c *Config) checkRemember() error {
+	names := c.MFA.LoginAttributes
+	for i, name := range names {
+		key := "mfa.login_attributes[" + strconv.Itoa(i) + "]"
+		switch {
+		case !attribute(name):
+			return c.Errorf(key, "must be the name of an attribute such as mail")
+		case slices.ContainsFunc(names[:i], func(o string) bool { return strings.EqualFold(o, name) }):
+			return c.Errorf(key, "is listed twice")
+		case i == 100:
+			return c.Errorf("mfa.login_attributes", "must be at most 100 names")
+		}
+	}
+	if err := c.duration("mfa.remember.for", c.MFA.Remember.For, time.Minute, 3650*day); err != nil {
+		return err
+	}
+	return c.one("mfa.remember.scope", c.MFA.Remember.Scope, ScopeLogin, ScopeClient, ScopeUser, ScopeOff)
+}
+
+// attribute reports that s is the short name of an attribute (RFC 4512
+// section 1.4), where authentik has underscores as well.
+func attribute(s string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && (i == 0 || !(r >= '0' && r <= '9' || r == '-' || r == '_')) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 128
+}
+
+func (c *Config) checkCache() error {
+	ca := &c.Cache
+	if err := c.one("cache.store", ca.Store, CacheBolt, CacheMemory, CachePostgres); err != nil {
+		return err
+	}
+	postgres := ca.Store == CachePostgres
+	switch {
+	case postgres && ca.DSN == "":
+		return c.Errorf("cache.dsn", "must name the database such as postgres://ldapd@db.example.org/ldapd")
+	case !postgres && ca.DSN != "":
+		return c.Errorf("cache.dsn", "is for cache.store: postgres only")
+	case ca.Key != "" && ca.KeyFile != "":
+		return c.Errorf("cache.key_file", "must not be set along with cache.key")
+	case postgres && ca.Key == "" && ca.KeyFile == "":
+		return c.Errorf("cache.key", "must be the key that all replicas share, or cache.key_file must name a file that holds it: openssl rand -base64 %d", KeySize)
+	case ca.Key != "" && !sealingKey(ca.Key):
+		return c.Errorf("cache.key", "must be %d bytes in hex or base64, as of: openssl rand -base64 %d", KeySize, KeySize)
+	}
+	for i, old := range ca.OldKeys {
+		key := "cache.old_keys[" + strconv.Itoa(i) + "]"
+		switch {
+		case !sealingKey(old):
+			return c.Errorf(key, "must be %d bytes in hex or base64", KeySize)
+		case old == ca.Key:
+			return c.Errorf(key, "is cache.key itself")
+		case slices.Contains(ca.OldKeys[:i], old):
+			return c.Errorf(key, "is listed twice")
+		case i == 16:
+			return c.Errorf("cache.old_keys", "must be at most 16 keys")
+		}
+	}
+	for _, err := range []error{
+		c.duration("cache.reprove", ca.Reprove, time.Minute, 365*day),
+		c.duration("cache.access", ca.Access, 0, 365*day),
+		c.duration("cache.stale_for", ca.StaleFor, time.Minute, 3650*day),
+		c.duration("cache.max_age", ca.MaxAge, time.Hour, 3650*day),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case ca.Access > 0 && ca.Access < time.Minute:
+		return c.Errorf("cache.access", "must be 0s for never, or at least 1m")
+	case ca.Reprove > ca.StaleFor:
+		return c.Errorf("cache.reprove", "must not be longer than cache.stale_for, which is %s", text(ca.StaleFor))
+	case ca.Reprove > ca.MaxAge:
+		return c.Errorf("cache.reprove", "must not be longer than cache.max_age, which is %s", text(ca.MaxAge))
+	}
+	return nil
+}
+
+// sealingKey reports that s is a key of KeySize bytes.
+func sealingKey(s Secret) bool {
+	b, err := hex.DecodeString(string(s))
+	if err != nil {
+		b, err = base64.StdEncoding.DecodeString(string(s))
+	}
+	return err == nil && len(b) == KeySize
 }
 
 func (c *Config) filled(key, s string) error {

@@ -1,12 +1,12 @@
 // Package config reads the configuration: one YAML file, of which
 // ldapd.example.yaml is the reference, and one environment variable for each
 // of its keys (state_dir is LDAPD_STATE_DIR, listen.ldap is
-// LDAPD_LISTEN_LDAP, lists are separated by commas). The environment wins.
+// LDAPD_LISTEN_LDAP, lists are separated by commas, and LDAPD_CLIENTS is
+// YAML). The environment wins.
 package config
 
 import (
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,6 +31,9 @@ type Config struct {
 	Authentik     Authentik     `yaml:"authentik"`
 	Directory     Directory     `yaml:"directory"`
 	MFA           MFA           `yaml:"mfa"`
+	Cache         Cache         `yaml:"cache"`
+	Clients       []Client      `yaml:"clients"`
+	Unlock        Unlock        `yaml:"unlock"`
 	Log           Log           `yaml:"log"`
 	ProxyProtocol ProxyProtocol `yaml:"proxy_protocol"`
 	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
@@ -46,9 +49,10 @@ const (
 // Listen holds addresses as host:port, several with commas between; an empty
 // one is off. See Addresses.
 type Listen struct {
-	LDAP  string `yaml:"ldap"`
-	LDAPS string `yaml:"ldaps"`
-	Admin string `yaml:"admin"`
+	LDAP   string `yaml:"ldap"`
+	LDAPS  string `yaml:"ldaps"`
+	Admin  string `yaml:"admin"`
+	Unlock string `yaml:"unlock"` // HTTPS
 }
 
 // TLS names the certificate. Cert and Key are both set or both empty; empty
@@ -105,10 +109,12 @@ const (
 	UIDHash     = "hash" // authentik's own
 )
 
-// MFA says where one-time codes may stand.
+// MFA says where one-time codes may stand, and what they are good for later.
 type MFA struct {
-	CodeIn    []string `yaml:"code_in"` // CodeInPassword, CodeInUsername
-	Separator string   `yaml:"separator"`
+	CodeIn          []string `yaml:"code_in"` // CodeInPassword, CodeInUsername
+	Separator       string   `yaml:"separator"`
+	LoginAttributes []string `yaml:"login_attributes"` // of filters, whose value may carry a code
+	Remember        Remember `yaml:"remember"`
 }
 
 // Values of MFA.CodeIn.
@@ -116,6 +122,53 @@ const (
 	CodeInPassword = "password"
 	CodeInUsername = "username"
 )
+
+// Remember says what a proved second factor admits, and for how long.
+type Remember struct {
+	For   time.Duration `yaml:"for"` // where the backend remembers nothing
+	Scope string        `yaml:"scope"`
+}
+
+// Values of Remember.Scope: what a proved second factor admits.
+const (
+	ScopeLogin  = "login"  // the same login name, code and password
+	ScopeClient = "client" // the same client, with the password
+	ScopeUser   = "user"   // any client, with the password
+	ScopeOff    = "off"    // nothing
+)
+
+// Cache is about verified binds: where they are kept and how long they are
+// good. Key and KeyFile are not both set; if neither is, the key is made and
+// kept in the state directory.
+type Cache struct {
+	Store   string   `yaml:"store"`    // CacheBolt, CacheMemory, CachePostgres
+	DSN     Secret   `yaml:"dsn"`      // of CachePostgres
+	Key     Secret   `yaml:"key"`      // KeySize bytes in hex or base64
+	KeyFile string   `yaml:"key_file"` // in place of Key
+	OldKeys []Secret `yaml:"old_keys"` // as Key; they only read
+
+	Reprove  time.Duration `yaml:"reprove"`   // memory answers alone
+	Access   time.Duration `yaml:"access"`    // between two questions by the session; 0: never
+	StaleFor time.Duration `yaml:"stale_for"` // since the bind was known to be good
+	MaxAge   time.Duration `yaml:"max_age"`   // since the factor was proved
+}
+
+// Values of Cache.Store.
+const (
+	CacheBolt     = "bolt"
+	CacheMemory   = "memory"
+	CachePostgres = "postgres"
+)
+
+// KeySize is the length of Cache.Key in bytes.
+const KeySize = 32
+
+// Unlock names the certificate of the unlock page. Cert and Key are both set
+// or both empty; empty stands for that of TLS.
+type Unlock struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
 
 // Log is about the log on standard error.
 type Log struct {
@@ -152,6 +205,8 @@ type Limits struct {
 	FailuresPerAddress int `yaml:"failures_per_address"` // the same
 }
 
+const day = 24 * time.Hour
+
 // Default returns the configuration of an empty file.
 func Default() *Config {
 	return &Config{
@@ -164,8 +219,13 @@ func Default() *Config {
 			Sync: 5 * time.Second, PageSize: 100,
 			Flows: 32, DenialMemory: 10 * time.Second, UserBinds: 60, AddressBinds: 1200,
 		},
-		Directory:     Directory{UID: UIDAuto, UIDStart: 2000, GIDStart: 4000},
-		MFA:           MFA{CodeIn: []string{CodeInPassword, CodeInUsername}, Separator: ";"},
+		Directory: Directory{UID: UIDAuto, UIDStart: 2000, GIDStart: 4000},
+		MFA: MFA{
+			CodeIn: []string{CodeInPassword, CodeInUsername}, Separator: ";",
+			LoginAttributes: []string{"cn", "uid", "sAMAccountName", "mail", "userPrincipalName"},
+			Remember:        Remember{For: 30 * day, Scope: ScopeLogin},
+		},
+		Cache:         Cache{Store: CacheBolt, Reprove: 12 * time.Hour, Access: time.Hour, StaleFor: 7 * day, MaxAge: 30 * day},
 		Log:           Log{Level: "info", Format: "auto"},
 		ShutdownGrace: 15 * time.Second,
 		Limits: Limits{
@@ -233,6 +293,7 @@ func (c *Config) locate(dir string) {
 	for key, p := range map[string]*string{
 		"tls.cert": &c.TLS.Cert, "tls.key": &c.TLS.Key, "state_dir": &c.StateDir, "file.path": &c.File.Path,
 		"authentik.token_file": &c.Authentik.TokenFile, "authentik.ca_file": &c.Authentik.CAFile,
+		"cache.key_file": &c.Cache.KeyFile, "unlock.cert": &c.Unlock.Cert, "unlock.key": &c.Unlock.Key,
 	} {
 		if _, ok := c.env[key]; !ok && *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
@@ -253,24 +314,4 @@ func (c *Config) Errorf(key, format string, args ...any) error {
 		return fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...))
 	}
 	return c.Pos.Errorf(key, format, args...)
-}
-
-// Network is a network or a single address.
-type Network struct{ netip.Prefix }
-
-// UnmarshalText accepts 10.0.0.0/8, 2001:db8::/32 and single addresses.
-func (n *Network) UnmarshalText(text []byte) error {
-	s := string(text)
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		var a netip.Addr
-		if a, err = netip.ParseAddr(s); err == nil {
-			p, err = a.Prefix(a.BitLen())
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("must be a network such as 10.0.0.0/8 or an address")
-	}
-	n.Prefix = p.Masked()
-	return nil
 }

@@ -114,7 +114,7 @@ func TestLoadEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.BaseDN != "dc=example,dc=org" || c.Listen.LDAPS != "" || c.Listen.LDAP != "127.0.0.1:3389" ||
-			!reflect.DeepEqual(c.MFA, MFA{CodeIn: []string{"username", "password"}, Separator: "+"}) ||
+			!reflect.DeepEqual(c.MFA.CodeIn, []string{"username", "password"}) || c.MFA.Separator != "+" ||
 			c.Limits.Message != 2<<20 || c.Limits.Entries != 5 || c.Limits.Idle != time.Minute ||
 			c.StateDir != "state" || len(c.ProxyProtocol.Trusted) != 2 || len(c.TLS.Names) != 0 {
 			t.Errorf("path %q: %+v", path, c)
@@ -125,9 +125,33 @@ func TestLoadEnvironment(t *testing.T) {
 	}
 }
 
+// Keys of cache.key's length.
+const (
+	hexKey    = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1F"
+	base64Key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+)
+
+func TestCache(t *testing.T) {
+	path := write(t, "cache: {store: postgres, dsn: 'postgres://db/ldapd', key_file: cache.key, old_keys: ['"+base64Key+"'], access: 0s}\n"+
+		"unlock: {cert: unlock.pem, key: unlock.key}")
+	c, err := Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	if c.Cache.KeyFile != filepath.Join(dir, "cache.key") || c.Unlock != (Unlock{Cert: filepath.Join(dir, "unlock.pem"), Key: filepath.Join(dir, "unlock.key")}) ||
+		len(c.Cache.OldKeys) != 1 || string(c.Cache.OldKeys[0]) != base64Key || c.Cache.Access != 0 {
+		t.Errorf("%+v %+v", c.Cache, c.Unlock)
+	}
+	c, err = Load("", []string{"LDAPD_CACHE_KEY=" + hexKey, "LDAPD_CACHE_OLD_KEYS=" + base64Key, "LDAPD_MFA_REMEMBER_SCOPE=client"})
+	if err != nil || string(c.Cache.Key) != hexKey || len(c.Cache.OldKeys) != 1 || c.MFA.Remember.Scope != ScopeClient {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
 func TestFileErrors(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"basedn: x", ":1: basedn: unknown key, allowed: base_dn, listen, tls, state_dir, backend, file, authentik, directory, mfa, log, proxy_protocol, shutdown_grace, limits"},
+		{"basedn: x", ":1: basedn: unknown key, allowed: base_dn, listen, tls, state_dir, backend, file, authentik, directory, mfa, cache, clients, unlock, log, proxy_protocol, shutdown_grace, limits"},
 		{"listen:\n  ldap: localhost", ":2: listen.ldap: must be host:port such as 127.0.0.1:3389 or :389, several with commas between, or empty for off"},
 		{"listen: {ldap: ':65536'}", ":1: listen.ldap: must be host:port such as 127.0.0.1:3389 or :389, several with commas between, or empty for off"},
 		{"listen: {ldap: }", ":1: listen.ldap: no value, must be a string"},
@@ -148,6 +172,28 @@ func TestFileErrors(t *testing.T) {
 		{"mfa: {code_in: }", ":1: mfa.code_in: no value, write [] for an empty list"},
 		{"mfa: {separator: a}", `:1: mfa.separator: must be 1 to 8 punctuation characters such as ";"`},
 		{"mfa: {separator: ''}", `:1: mfa.separator: must be 1 to 8 punctuation characters such as ";"`},
+		{"listen: {unlock: ':443'}", ":1: listen.unlock: needs clients, for which users open a window: set clients"},
+		{"mfa: {login_attributes: [cn, 'a=b']}", ":1: mfa.login_attributes[1]: must be the name of an attribute such as mail"},
+		{"mfa: {login_attributes: ['1']}", ":1: mfa.login_attributes[0]: must be the name of an attribute such as mail"},
+		{"mfa: {login_attributes: [mail, Mail]}", ":1: mfa.login_attributes[1]: is listed twice"},
+		{"mfa: {remember: {for: 1s}}", ":1: mfa.remember.for: must be from 1m to 87600h"},
+		{"mfa: {remember: {scope: device}}", ":1: mfa.remember.scope: unknown value, allowed: login, client, user, off"},
+		{"cache: {store: redis}", ":1: cache.store: unknown value, allowed: bolt, memory, postgres"},
+		{"cache: {store: postgres, key: x}", ":1: cache.dsn: must name the database such as postgres://ldapd@db.example.org/ldapd"},
+		{"cache: {dsn: x}", ":1: cache.dsn: is for cache.store: postgres only"},
+		{"cache: {store: postgres, dsn: x}", ":1: cache.key: must be the key that all replicas share, or cache.key_file must name a file that holds it: openssl rand -base64 32"},
+		{"cache:\n  key: x\n  key_file: y", ":3: cache.key_file: must not be set along with cache.key"},
+		{"cache: {key: '" + hexKey[2:] + "'}", ":1: cache.key: must be 32 bytes in hex or base64, as of: openssl rand -base64 32"},
+		{"cache: {old_keys: ['" + base64Key + "', planted]}", ":1: cache.old_keys[1]: must be 32 bytes in hex or base64"},
+		{"cache: {old_keys: ['" + base64Key + "', '" + base64Key + "']}", ":1: cache.old_keys[1]: is listed twice"},
+		{"cache: {key: '" + hexKey + "', old_keys: ['" + hexKey + "']}", ":1: cache.old_keys[0]: is cache.key itself"},
+		{"cache: {reprove: 1s}", ":1: cache.reprove: must be from 1m to 8760h"},
+		{"cache: {access: 1s}", ":1: cache.access: must be 0s for never, or at least 1m"},
+		{"cache: {stale_for: 1h}", ":1: cache.reprove: must not be longer than cache.stale_for, which is 1h"},
+		{"cache: {max_age: 6h}", ":1: cache.reprove: must not be longer than cache.max_age, which is 6h"},
+		{"cache: {max_age: 1m}", ":1: cache.max_age: must be from 1h to 87600h"},
+		{"unlock: {cert: a}", ":1: unlock.key: must be set along with unlock.cert"},
+		{"unlock: {key: a}", ":1: unlock.cert: must be set along with unlock.key"},
 		{"log: {level: loud}", ":1: log.level: unknown value, allowed: debug, info, warn, error"},
 		{"log: {format: xml}", ":1: log.format: unknown value, allowed: auto, console, json"},
 		{"proxy_protocol: {trusted: [here]}", ":1: proxy_protocol.trusted[0]: must be a network such as 10.0.0.0/8 or an address"},
@@ -182,6 +228,8 @@ func TestEnvironmentErrors(t *testing.T) {
 		{"LDAPD_LIMITS_ENTRIES=many", "LDAPD_LIMITS_ENTRIES: must be a whole number of at most 64 bits"},
 		{"LDAPD_MFA_CODE_IN=password,dn", "LDAPD_MFA_CODE_IN: unknown value, allowed: password, username"},
 		{"LDAPD_PROXY_PROTOCOL_TRUSTED=x", "LDAPD_PROXY_PROTOCOL_TRUSTED: must be a network such as 10.0.0.0/8 or an address"},
+		{"LDAPD_CACHE_KEY=planted", "LDAPD_CACHE_KEY: must be 32 bytes in hex or base64, as of: openssl rand -base64 32"},
+		{"LDAPD_CACHE_OLD_KEYS=" + hexKey + ",planted", "LDAPD_CACHE_OLD_KEYS: must be 32 bytes in hex or base64"},
 		{"LDAPD_TLS_CERT=x", "LDAPD_TLS_KEY: must be set along with tls.cert"},
 	}
 	for _, tt := range tests {
@@ -226,7 +274,7 @@ func TestSize(t *testing.T) {
 }
 
 func FuzzEnvironment(f *testing.F) {
-	for _, s := range []string{"LDAPD_LIMITS_MESSAGE=1MiB", "LDAPD_MFA_CODE_IN=,", "LDAPD_X=", "LDAPD_BASE_DN=cn=\\,x", "LDAPD_TLS_NAMES=a,b"} {
+	for _, s := range []string{"LDAPD_LIMITS_MESSAGE=1MiB", "LDAPD_MFA_CODE_IN=,", "LDAPD_X=", "LDAPD_BASE_DN=cn=\\,x", "LDAPD_TLS_NAMES=a,b", "LDAPD_CLIENTS=[{name: a, networks: [::1]}]"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

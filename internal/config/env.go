@@ -92,6 +92,9 @@ func (c *Config) environ(env []string) error {
 // setText sets a value from a variable: lists are separated by commas, and
 // an empty text is an empty list.
 func setText(v reflect.Value, text string) error {
+	if list, ok := v.Addr().Interface().(*[]Client); ok {
+		return setClients(list, text)
+	}
 	if v.Kind() != reflect.Slice {
 		return yamlfile.SetText(v.Addr().Interface(), text)
 	}
