@@ -33,6 +33,19 @@ func TestPopulate(t *testing.T) {
 	want(t, "groups", groups.pagination("count"), 12)
 	want(t, "memberships", members, 750)
 	want(t, "login", c.login("user000249", ak.PopulatePassword).component(), "xak-flow-redirect")
+
+	s.PopulateTOTP(249)
+	codes := make(map[string]bool)
+	for i := range 249 {
+		name := fmt.Sprintf("user%06d", i)
+		codes[s.User(name).Devices[0].Secret] = true
+	}
+	want(t, "secrets", len(codes), 249)
+	clear(c.cookies)
+	want(t, "without a code", c.login("user000248", ak.PopulatePassword).component(), validate)
+	want(t, "with a code", c.code(s.Code("user000248")).component(), "xak-flow-redirect")
+	clear(c.cookies)
+	want(t, "without a device", c.login("user000249", ak.PopulatePassword).component(), "xak-flow-redirect")
 }
 
 // BenchmarkScan reads a directory of 100 000 users and 5 000 groups.

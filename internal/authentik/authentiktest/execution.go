@@ -55,6 +55,7 @@ func (s *Server) executor(c *call) {
 		return
 	}
 	x.run()
+	s.save(x.sess)
 	s.setSession(c, x.sess)
 }
 

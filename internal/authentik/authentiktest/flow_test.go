@@ -143,8 +143,54 @@ func TestSessionExpiry(t *testing.T) {
 	want(t, "me", c.me().status, 200)
 	now.advance(2 * time.Hour)
 	want(t, "me when expired", c.me().status, 403)
+	want(t, "alive", []int{s.Alive("alice"), len(s.Sessions("alice"))}, []int{1, 2})
 	s.ExpireSessions()
 	want(t, "sessions left", len(s.Sessions("alice")), 1)
+}
+
+// The row of a browser session lives for a day from the last flow in it.
+func TestBrowserSessionExpiry(t *testing.T) {
+	now := newClock()
+	s := ak.New(t, ak.Options{Now: now.now, CleanUp: 2 * time.Hour})
+	s.AddUser(ak.User{Username: "alice", Password: "secret"})
+	c := newClient(t, s)
+	c.login("alice", "secret")
+	now.advance(23 * time.Hour)
+	want(t, "me", c.me().status, 200)
+	now.advance(time.Hour - time.Microsecond)
+	want(t, "me at the end of a day", c.me().status, 200)
+	now.advance(time.Microsecond)
+	want(t, "me a day later", c.me().status, 403)
+	want(t, "alive", s.Alive("alice"), 0)
+	want(t, "not cleaned up yet", len(s.Sessions("alice")), 1)
+	now.advance(time.Hour)
+	c.me()
+	want(t, "cleaned up", len(s.Sessions("alice")), 0)
+
+	c.start()
+	want(t, "anonymous", s.Alive(""), 1)
+	now.advance(20 * time.Hour)
+	c.start()
+	now.advance(20 * time.Hour)
+	want(t, "a flow keeps it", s.Alive(""), 1)
+	now.advance(4 * time.Hour)
+	want(t, "over", s.Alive(""), 0)
+}
+
+func TestCountersByUser(t *testing.T) {
+	s := ak.New(t, ak.Options{})
+	for _, name := range []string{"alice", "bob"} {
+		s.AddUser(ak.User{Username: name, Password: "secret"})
+	}
+	c := newClient(t, s)
+	for _, try := range []struct{ name, password string }{{"alice", "secret"}, {"alice", "wrong"}, {"bob", "secret"}, {"zoe", "secret"}, {"alice", "secret"}} {
+		clear(c.cookies)
+		c.login(try.name, try.password)
+	}
+	want(t, "flows", s.Counters().UserFlows, map[string]int{"alice": 3, "bob": 1})
+	want(t, "logins", s.Counters().UserLogins, map[string]int{"alice": 2, "bob": 1})
+	s.ResetCounters()
+	want(t, "reset", len(s.Counters().UserFlows)+len(s.Counters().UserLogins), 0)
 }
 
 func TestLayouts(t *testing.T) {

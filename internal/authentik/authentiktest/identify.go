@@ -63,7 +63,9 @@ func (st Identification) answer(x *execution, data fields) {
 		return
 	}
 	x.plan.user, x.plan.typed, x.plan.authed = x.s.identify(uid, st.fields()), uid, false
-	if x.plan.user == nil {
+	if x.plan.user != nil {
+		x.s.count(func(c *Counters) { c.UserFlows[x.plan.user.Username]++ })
+	} else {
 		x.s.score(uid, x.ip, -1)
 		if st.NoPretend || st.PasswordFields {
 			st.fail(x)

@@ -276,7 +276,20 @@ func TestLastAuthThreshold(t *testing.T) {
 	}
 	want(t, "remembered", with("alice"), "xak-flow-redirect")
 	want(t, "another user", with("bob"), validate)
-	now.advance(time.Hour)
+	now.advance(time.Hour - time.Second)
+	want(t, "at the end", with("alice"), "xak-flow-redirect")
+	now.advance(time.Second)
 	want(t, "over", with("alice"), validate)
 	want(t, "fresh jar", c.toMFA("alice").component(), validate)
+
+	// It is worth as much as the device.
+	c.code(s.Code("alice"))
+	mfa = c.cookies[ak.CookieMFA]
+	want(t, "remembered again", with("alice"), "xak-flow-redirect")
+	s.EditUser("alice", func(u *ak.User) {
+		u.Devices = append(u.Devices, ak.Device{Class: ak.ClassStatic, Tokens: []string{"token"}})
+	})
+	want(t, "beside another device", with("alice"), "xak-flow-redirect")
+	s.EditUser("alice", func(u *ak.User) { u.Devices = u.Devices[1:] })
+	want(t, "device deleted", with("alice"), validate)
 }

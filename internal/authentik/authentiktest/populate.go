@@ -1,6 +1,8 @@
 package authentiktest
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -55,5 +57,21 @@ func (s *Server) Populate(users, groups, memberships int) {
 			g.join(u)
 		}
 		s.users.add(u)
+	}
+}
+
+// PopulateTOTP gives each of the first users that Populate made a TOTP device
+// with a secret of its own; see Code.
+func (s *Server) PopulateTOTP(users int) {
+	s.tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range users {
+		u := s.mustUser(fmt.Sprintf("user%06d", i))
+		secret := sha256.Sum256([]byte("totp of " + u.Username))
+		u.devices = append(u.devices, s.newDevice(u.PK, len(u.devices), Device{
+			Class:  ClassTOTP,
+			Secret: base32.StdEncoding.EncodeToString(secret[:20]),
+		}))
 	}
 }

@@ -43,6 +43,9 @@ type Counters struct {
 	FlowsStarted, FlowsFinished map[string]int
 	// Logins, LoginsFailed and Logouts count events.
 	Logins, LoginsFailed, Logouts int
+	// UserFlows and UserLogins count the flows that a user was identified in,
+	// and login events, by username.
+	UserFlows, UserLogins map[string]int
 	// Messages counts texts and mails sent because an sms or email device was
 	// chosen.
 	Messages int
@@ -75,6 +78,8 @@ func newCounters() Counters {
 		Requests:      make(map[Endpoint]int),
 		FlowsStarted:  make(map[string]int),
 		FlowsFinished: make(map[string]int),
+		UserFlows:     make(map[string]int),
+		UserLogins:    make(map[string]int),
 	}
 }
 
@@ -115,6 +120,8 @@ func (r *recorder) Counters() Counters {
 	c.Requests = maps.Clone(c.Requests)
 	c.FlowsStarted = maps.Clone(c.FlowsStarted)
 	c.FlowsFinished = maps.Clone(c.FlowsFinished)
+	c.UserFlows = maps.Clone(c.UserFlows)
+	c.UserLogins = maps.Clone(c.UserLogins)
 	return c
 }
 
@@ -172,6 +179,7 @@ func (r *recorder) event(e Event) {
 	switch e.Action {
 	case "login":
 		r.counters.Logins++
+		r.counters.UserLogins[e.Username]++
 	case "login_failed":
 		r.counters.LoginsFailed++
 	case "logout":

@@ -104,6 +104,7 @@ func (s *Server) serve(runCtx context.Context, w http.ResponseWriter, r *http.Re
 	defer s.changed()
 	s.record(c)
 	defer c.send()
+	s.cleanUp()
 	if s.fault(c) {
 		return
 	}

@@ -80,6 +80,9 @@ type Options struct {
 	// PageSize and MaxPageSize are the tenant's paging settings; zero means
 	// the version's: 20 capped at 100 in 2026.5, 100 without a cap in 2025.10.
 	PageSize, MaxPageSize int
+	// CleanUp is how often expired sessions are removed, by Now and with the
+	// first request that is due; zero: only by ExpireSessions.
+	CleanUp time.Duration
 }
 
 // Server is a running fake authentik.
@@ -114,6 +117,7 @@ type Server struct {
 	flows     map[string]*Flow
 	token     string
 	sessions  map[string]*session // by sid
+	cleaned   time.Time           // when expired ones were removed
 	mayReset  bool
 	noSearch  bool // leave has_search_permission out
 
@@ -150,7 +154,7 @@ func New(tb TB, o Options) *Server {
 		sessions:  make(map[string]*session),
 		pushes:    make(chan *Push),
 	}
-	s.token = s.Token
+	s.token, s.cleaned = s.Token, s.now()
 	if s.base != "/" {
 		s.base += "/"
 	}

@@ -19,12 +19,17 @@ const (
 	CookieDevice  = "authentik_device"
 )
 
+// unauthenticatedAge is how long the row of a session lives whose cookie names
+// no end, from the last time that a flow saved it.
+const unauthenticatedAge = 24 * time.Hour
+
 // session is a row of the session table.
 type session struct {
 	sid     string
 	user    *user // nil while anonymous
 	csrf    string
 	expires time.Time // zero for a browser session
+	ends    time.Time // of the row
 	plan    *plan
 	tries   int // wrong passwords, 2025.10
 }
@@ -34,23 +39,45 @@ type Session struct {
 	SID      string
 	Hash     string    // what SESSION_END carries
 	Username string    // empty while anonymous
-	Expires  time.Time // zero for a browser session
+	Expires  time.Time // of the cookie, zero for a browser session
+	Ends     time.Time // when the row is no longer good
 }
 
 func (s *Server) newSession(u *user) *session {
 	sess := &session{sid: randomHex(16), user: u}
+	s.save(sess)
 	s.sessions[sess.sid] = sess
 	return sess
 }
 
+// save sets the end of a row, as each request to a flow does.
+func (s *Server) save(sess *session) {
+	if sess.ends = sess.expires; sess.ends.IsZero() {
+		sess.ends = s.now().Add(unauthenticatedAge)
+	}
+}
+
+func (s *Server) alive(sess *session) bool { return s.now().Before(sess.ends) }
+
+// Alive returns how many sessions of a user are good; "" means anonymous ones.
+func (s *Server) Alive(username string) int {
+	n := 0
+	for _, sess := range s.Sessions(username) {
+		if s.now().Before(sess.Ends) {
+			n++
+		}
+	}
+	return n
+}
+
 // Sessions returns the sessions of a user, "" meaning anonymous ones, in no
-// order.
+// order, and with those that are over and were not cleaned up.
 func (s *Server) Sessions(username string) []Session {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var out []Session
 	for _, sess := range s.sessions {
-		v := Session{SID: sess.sid, Hash: SessionHash(sess.sid), Expires: sess.expires}
+		v := Session{SID: sess.sid, Hash: SessionHash(sess.sid), Expires: sess.expires, Ends: sess.ends}
 		if sess.user != nil {
 			v.Username = sess.user.Username
 		}
@@ -73,14 +100,46 @@ func (s *Server) EndSessions(username string) {
 	s.endSessions(s.mustUser(username))
 }
 
-// ExpireSessions is the clean-up of expired sessions.
-func (s *Server) ExpireSessions() {
+// EndSession deletes one session as an administrator does.
+func (s *Server) EndSession(hash string) {
+	s.tb.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sess := range s.sessions {
-		if !sess.expires.IsZero() && !s.now().Before(sess.expires) {
+		if SessionHash(sess.sid) == hash {
+			s.endSession(sess)
+			return
+		}
+	}
+	s.tb.Fatalf("authentiktest: no session %s", hash)
+}
+
+// ExpireSessions is the clean-up of expired sessions, which tells every outpost
+// of those that somebody was logged in with. See Options.CleanUp.
+func (s *Server) ExpireSessions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expireSessions()
+}
+
+func (s *Server) expireSessions() {
+	s.cleaned = s.now()
+	for _, sess := range s.sessions {
+		if !s.alive(sess) {
 			s.endSession(sess)
 		}
+	}
+}
+
+// cleanUp expires sessions if it is time to.
+func (s *Server) cleanUp() {
+	if s.o.CleanUp == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now().Sub(s.cleaned) >= s.o.CleanUp {
+		s.expireSessions()
 	}
 }
 
@@ -112,7 +171,7 @@ func (s *Server) session(r *http.Request) *session {
 		return nil
 	}
 	sess := s.sessions[claims.SID]
-	if sess == nil || !sess.expires.IsZero() && !s.now().Before(sess.expires) {
+	if sess == nil || !s.alive(sess) {
 		return nil
 	}
 	return sess

@@ -84,7 +84,11 @@ func TestWebsocket(t *testing.T) {
 	s.EndSessions("alice")
 	ended("deleted", hash)
 	hash = login()
-	s.EditUser("alice", func(u *ak.User) { u.Password = "other" }) // ends nothing
+	s.EndSession(hash)
+	ended("deleted alone", hash)
+	hash = login()
+	s.ExpireSessions()                                             // ends nothing
+	s.EditUser("alice", func(u *ak.User) { u.Password = "other" }) // neither does this
 	s.Deactivate("alice")
 	ended("deactivated", hash)
 	s.EditUser("alice", func(u *ak.User) { u.Password, u.Inactive = "secret", false })
