@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -27,26 +27,39 @@ var ErrLocked = errors.New("held by another process; is another ldapd running wi
 type Bolt struct {
 	db   *bbolt.DB
 	now  Clock
-	turn chan struct{} // one writer; a channel, because waiting for it has an end
+	turn chan struct{} // one at a time; a channel, because waiting for it has an end
 
 	broken error // set once the file turned out to be damaged; by who has the turn
+
+	closing sync.Once
+	closed  chan struct{}
 }
 
-// The buckets of the file. used: user, 0, counter -> end; expiry: end, then
-// the key in used. Counters and ends (Unix seconds, rounded up) are big-endian.
+// The buckets of the file. Numbers are big-endian. What ends has an index by
+// its end (Unix seconds, rounded up): the end, then its key.
 const (
-	bucketUsed   = "used_codes"
-	bucketExpiry = "used_codes_expiry"
+	bucketUsed      = "used_codes"        // user, 0, counter -> end
+	bucketUsedEnds  = "used_codes_expiry" //
+	bucketValues    = "values"            // key -> value
+	bucketRevoked   = "revoked"           // key -> epoch, end
+	bucketGraves    = "revoked_expiry"    //
+	bucketTallies   = "tallies"           // key -> see encodeTally
+	bucketTallyEnds = "tallies_expiry"    //
+	bucketMeta      = "meta"              // see below
 )
 
-// errUsed ends a transaction without writing.
-var errUsed = errors.New("used")
+// The keys of bucketMeta.
+const (
+	metaCounter = "epoch"     // the last epoch given out
+	metaAll     = "epoch_all" // of all keys
+	metaCheck   = "key_check" // of CheckKey
+)
 
 // Open opens or makes the store in the file at path, readable by nobody else.
 // It fails with ErrLocked if another process holds it for longer than a few
-// seconds.
+// seconds. now may be nil.
 func Open(path string, now Clock) (*Bolt, error) {
-	b := &Bolt{now: now, turn: make(chan struct{}, 1)}
+	b := &Bolt{now: now.orSystem(), turn: make(chan struct{}, 1), closed: make(chan struct{})}
 	if err := b.open(path); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -77,7 +90,9 @@ func (b *Bolt) open(path string) (err error) {
 		return unwrapPath(err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range []string{bucketUsed, bucketExpiry} {
+		for _, name := range []string{
+			bucketUsed, bucketUsedEnds, bucketValues, bucketRevoked, bucketGraves, bucketTallies, bucketTallyEnds, bucketMeta,
+		} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
 			}
@@ -91,110 +106,131 @@ func (b *Bolt) open(path string) (err error) {
 	return nil
 }
 
-// Claim implements mfa.UsedCodes. It returns once the claim is on disk.
-func (b *Bolt) Claim(ctx context.Context, user string, counter int64, until time.Time) (fresh bool, err error) {
-	if err := checkUser(user); err != nil {
-		return false, fmt.Errorf("claim code: %w", err)
-	}
+// take waits for the turn, which the caller gives back.
+func (b *Bolt) take(ctx context.Context) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return false, fmt.Errorf("claim code: %w", err)
+		return nil, err
 	}
 	select {
 	case b.turn <- struct{}{}:
-		defer func() { <-b.turn }()
 	case <-ctx.Done():
-		return false, fmt.Errorf("claim code: wait for the store: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for the store: %w", ctx.Err())
 	}
 	if b.broken != nil {
-		return false, fmt.Errorf("claim code: %w", b.broken)
+		<-b.turn
+		return nil, b.broken
 	}
-	err = b.claim(codeKey(user, counter), seconds(until))
+	return func() { <-b.turn }, nil
+}
+
+// read runs f in a transaction that only reads; the caller has the turn.
+func (b *Bolt) read(f func(*bbolt.Tx) error) error { return b.run(b.db.View, f) }
+
+// write runs f in a transaction, which is on disk when it returns; the caller
+// has the turn.
+func (b *Bolt) write(f func(*bbolt.Tx) error) error { return b.run(b.db.Update, f) }
+
+func (b *Bolt) run(transact func(func(*bbolt.Tx) error) error, f func(*bbolt.Tx) error) error {
+	err := shielded(transact, f)
 	switch {
-	case errors.Is(err, errUsed):
-		return false, nil
 	case errors.Is(err, bolterr.ErrDatabaseNotOpen):
-		return false, fmt.Errorf("claim code: %w", ErrClosed)
+		return ErrClosed
 	case errors.Is(err, errDamaged):
 		// bbolt's locks may be held still.
 		b.broken = err
 	}
-	if err != nil {
-		return false, fmt.Errorf("claim code: %w", err)
-	}
-	return true, nil
+	return err
 }
 
-func (b *Bolt) claim(key []byte, until uint64) (err error) {
+func shielded(transact func(func(*bbolt.Tx) error) error, f func(*bbolt.Tx) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer survive(&err)
-	return b.db.Update(func(tx *bbolt.Tx) error {
-		used, expiry := tx.Bucket([]byte(bucketUsed)), tx.Bucket([]byte(bucketExpiry))
-		if used == nil || expiry == nil {
-			return damaged(errors.New("bucket missing"))
-		}
-		if err := purge(used, expiry, uint64(max(b.now().Unix(), 0))); err != nil {
-			return err
-		}
-		if used.Get(key) != nil {
-			return errUsed
-		}
-		end := binary.BigEndian.AppendUint64(nil, until)
-		if err := used.Put(key, end); err != nil {
-			return err
-		}
-		return expiry.Put(append(end, key...), nil)
-	})
+	return transact(f)
 }
 
-// purge removes the oldest claims that ended by now.
-func purge(used, expiry *bbolt.Bucket, now uint64) error {
+// do takes the turn for one transaction.
+func (b *Bolt) do(ctx context.Context, run func(func(*bbolt.Tx) error) error, f func(*bbolt.Tx) error) error {
+	release, err := b.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return run(f)
+}
+
+// bucket returns a bucket that Open made.
+func bucket(tx *bbolt.Tx, name string) (*bbolt.Bucket, error) {
+	if b := tx.Bucket([]byte(name)); b != nil {
+		return b, nil
+	}
+	return nil, damaged(fmt.Errorf("bucket %s missing", name))
+}
+
+// pair returns the bucket of what ends, and its index.
+func pair(tx *bbolt.Tx, name, index string) (b, ends *bbolt.Bucket, err error) {
+	if b, err = bucket(tx, name); err != nil {
+		return nil, nil, err
+	}
+	ends, err = bucket(tx, index)
+	return b, ends, err
+}
+
+// addEnd puts a key on an index.
+func addEnd(ends *bbolt.Bucket, until uint64, key []byte) error {
+	return ends.Put(append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(key)), until), key...), nil)
+}
+
+// passed takes the oldest keys that have ended by now from an index.
+func passed(ends *bbolt.Bucket, now uint64) (keys [][]byte, err error) {
 	// A key is good until the next write, and deleting under a cursor skips.
-	var gone [][]byte
-	c := expiry.Cursor()
-	for k, _ := c.First(); k != nil && len(gone) < purgeMost; k, _ = c.Next() {
+	c := ends.Cursor()
+	for k, _ := c.First(); k != nil && len(keys) < purgeMost; k, _ = c.Next() {
 		if len(k) < 8 {
-			return damaged(errors.New("short key"))
+			return nil, damaged(errors.New("short key"))
 		}
 		if binary.BigEndian.Uint64(k) > now {
 			break
 		}
-		gone = append(gone, bytes.Clone(k))
+		keys = append(keys, append([]byte(nil), k...))
 	}
-	for _, k := range gone {
-		if err := used.Delete(k[8:]); err != nil {
-			return err
+	for i, k := range keys {
+		if err := ends.Delete(k); err != nil {
+			return nil, err
 		}
-		if err := expiry.Delete(k); err != nil {
-			return err
-		}
+		keys[i] = k[8:]
 	}
-	return nil
+	return keys, nil
 }
 
-// Len returns the number of claims held.
-func (b *Bolt) Len() (n int, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer survive(&err)
-	err = b.db.View(func(tx *bbolt.Tx) error {
-		n = tx.Bucket([]byte(bucketUsed)).Stats().KeyN
+// Watch waits for ctx to end: nobody else changes the store.
+func (b *Bolt) Watch(ctx context.Context, _ func(key string)) error {
+	return waitClosed(ctx, b.closed)
+}
+
+// Len returns how many claims, counters and epochs of single keys are held.
+func (b *Bolt) Len(ctx context.Context) (n int, err error) {
+	err = b.do(ctx, b.read, func(tx *bbolt.Tx) error {
+		for _, name := range []string{bucketUsed, bucketTallies, bucketRevoked} {
+			b, err := bucket(tx, name)
+			if err != nil {
+				return err
+			}
+			n += b.Stats().KeyN
+		}
 		return nil
 	})
 	return n, err
 }
 
-// Close lets go of the file, when the claim under way is done.
+// Close lets go of the file, when what is under way is done.
 func (b *Bolt) Close() error {
+	b.closing.Do(func() { close(b.closed) })
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	if b.broken != nil {
 		return b.broken
 	}
 	return b.db.Close()
-}
-
-func codeKey(user string, counter int64) []byte {
-	key := append(make([]byte, 0, len(user)+9), user...)
-	return binary.BigEndian.AppendUint64(append(key, 0), uint64(counter))
 }
 
 func seconds(t time.Time) uint64 {
@@ -206,7 +242,8 @@ func seconds(t time.Time) uint64 {
 }
 
 // errDamaged marks what only a new file cures.
-var errDamaged = errors.New("damaged; stop ldapd, move the file away and start again: it only holds the codes used in the last minutes")
+var errDamaged = errors.New("damaged; stop ldapd, move the file away and start again: " +
+	"it holds the verified binds, so users with a second factor must then bring it again, and the codes used in the last minutes")
 
 func damaged(cause error) error { return fmt.Errorf("%w (%w)", errDamaged, cause) }
 

@@ -4,8 +4,6 @@ package cachetest
 import (
 	"context"
 	"errors"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,15 +15,32 @@ import (
 // Store is what a store offers.
 type Store interface {
 	mfa.UsedCodes
-	Len() (int, error)
+	Load(ctx context.Context, key string) (value []byte, epoch uint64, err error)
+	Update(ctx context.Context, key string, epoch uint64, change func(old []byte) ([]byte, error)) error
+	Revoke(ctx context.Context, key string) error
+	RevokeAll(ctx context.Context) error
+	Each(ctx context.Context, f func(key string, value []byte, epoch uint64) error) error
+	Watch(ctx context.Context, changed func(key string)) error
+	Tally(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, err error)
+	Tallied(ctx context.Context, key [16]byte, window time.Duration) (n int, err error)
+	CheckKey(ctx context.Context, check []byte) error
+	ReplaceKeyCheck(ctx context.Context, old, new []byte) error
+	Len(ctx context.Context) (int, error)
 	Close() error
 }
 
+var (
+	_ Store = (*cache.Memory)(nil)
+	_ Store = (*cache.Bolt)(nil)
+)
+
 // Backend makes stores for the suite. It opens the same store again if it was
-// closed, and what was claimed is still claimed if the store is durable.
+// closed, and what was in it still is if the store is durable. A shared one
+// may be open more than once.
 type Backend struct {
 	Open    func(t *testing.T, now cache.Clock) Store
 	Durable bool
+	Shared  bool
 }
 
 // clock stands still until it is moved.
@@ -41,13 +56,33 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		run  func(*testing.T, Backend)
 	}{
 		{"claim once", claimOnce},
-		{"at the same instant", sameInstant},
-		{"expiry", expiry},
-		{"bounded", bounded},
+		{"claim at the same instant", claimAtOnce},
+		{"claim expiry", claimExpiry},
+		{"claims bounded", claimsBounded},
+		{"claim user id", claimUser},
+		{"update", update},
+		{"update at the same instant", updateAtOnce},
+		{"update fails", updateFails},
+		{"bounds", bounds},
+		{"each", each},
+		{"each while it changes", eachChanging},
+		{"revoke", revoke},
+		{"revoke all", revokeAll},
+		{"revoke while updating", revokeUpdating},
+		{"revoke of one while updating another", revokeOther},
+		{"tombstones bounded", tombstonesBounded},
+		{"tally", tally},
+		{"tally window", tallyWindow},
+		{"tally at the same instant", tallyAtOnce},
+		{"tallies bounded", talliesBounded},
+		{"watch", watch},
+		{"key check", keyCheck},
 		{"reopen", reopen},
 		{"context", cancelled},
-		{"user id", userID},
 		{"closed", closed},
+		{"shared claim", sharedClaim},
+		{"shared values", sharedValues},
+		{"shared watch", sharedWatch},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -57,82 +92,67 @@ func start(t *testing.T, b Backend) (Store, *clock) {
 	t.Helper()
 	c := &clock{}
 	c.unix.Store(1_700_000_000)
+	return again(t, b, c), c
+}
+
+func again(t *testing.T, b Backend, c *clock) Store {
+	t.Helper()
 	s := b.Open(t, c.now)
 	t.Cleanup(func() { s.Close() })
-	return s, c
+	return s
 }
 
-func claim(t *testing.T, s Store, user string, counter int64, until time.Time, want bool) {
+func length(t *testing.T, s Store) int {
 	t.Helper()
-	fresh, err := s.Claim(t.Context(), user, counter, until)
-	if err != nil || fresh != want {
-		t.Fatalf("claim of %s %d: %v, %v; want %v", user, counter, fresh, err, want)
-	}
-}
-
-func claimOnce(t *testing.T, b Backend) {
-	s, c := start(t, b)
-	until := c.now().Add(time.Minute)
-	claim(t, s, "alice", 1, until, true)
-	claim(t, s, "alice", 1, until, false)
-	claim(t, s, "alice", 1, until.Add(time.Hour), false)
-	claim(t, s, "alice", 2, until, true)
-	claim(t, s, "alice", 0, until, true)
-	claim(t, s, "bob", 1, until, true)
-	claim(t, s, "bob", 1, until, false)
-	// One name being the start of another must not matter.
-	claim(t, s, "alic", 1, until, true)
-	claim(t, s, "alice\x00", 1, until, true)
-}
-
-func sameInstant(t *testing.T, b Backend) {
-	s, c := start(t, b)
-	until := c.now().Add(time.Minute)
-	var wg sync.WaitGroup
-	var fresh atomic.Int64
-	for range 32 {
-		wg.Go(func() {
-			ok, err := s.Claim(t.Context(), "alice", 7, until)
-			if err != nil {
-				t.Error(err)
-			}
-			if ok {
-				fresh.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	if fresh.Load() != 1 {
-		t.Fatalf("%d claims were fresh, want 1", fresh.Load())
-	}
-}
-
-func expiry(t *testing.T, b Backend) {
-	s, c := start(t, b)
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), true)
-	claim(t, s, "alice", 2, c.now().Add(2*time.Minute), true)
-	c.advance(59 * time.Second)
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), false)
-	c.advance(2 * time.Second)
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), true)
-	claim(t, s, "alice", 2, c.now().Add(time.Minute), false)
-}
-
-func bounded(t *testing.T, b Backend) {
-	s, c := start(t, b)
-	const rounds, batch = 20, 10
-	for i := range rounds {
-		for n := range batch {
-			claim(t, s, "alice", int64(i*batch+n), c.now().Add(time.Minute), true)
-		}
-		c.advance(2 * time.Minute)
-	}
-	n, err := s.Len()
+	n, err := s.Len(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n > 2*batch {
-		t.Fatalf("%d claims held, of which %d are of use", n, batch)
+	return n
+}
+
+func keyCheck(t *testing.T, b Backend) {
+	s, c := start(t, b)
+	ctx := t.Context()
+	one, two, three := []byte("one"), []byte("two"), []byte("three")
+	steps := []struct {
+		name string
+		do   func(Store) error
+		want error
+	}{
+		{"first", func(s Store) error { return s.CheckKey(ctx, one) }, nil},
+		{"same", func(s Store) error { return s.CheckKey(ctx, one) }, nil},
+		{"other", func(s Store) error { return s.CheckKey(ctx, two) }, cache.ErrOtherKey},
+		{"start of it", func(s Store) error { return s.CheckKey(ctx, one[:2]) }, cache.ErrOtherKey},
+		{"replace with wrong old", func(s Store) error { return s.ReplaceKeyCheck(ctx, three, two) }, cache.ErrOtherKey},
+		{"still the same", func(s Store) error { return s.CheckKey(ctx, one) }, nil},
+		{"replace", func(s Store) error { return s.ReplaceKeyCheck(ctx, one, two) }, nil},
+		{"replaced already", func(s Store) error { return s.ReplaceKeyCheck(ctx, one, two) }, nil},
+		{"new", func(s Store) error { return s.CheckKey(ctx, two) }, nil},
+		{"old", func(s Store) error { return s.CheckKey(ctx, one) }, cache.ErrOtherKey},
+	}
+	for _, step := range steps {
+		if err := step.do(s); !errors.Is(err, step.want) || (err != nil) != (step.want != nil) {
+			t.Errorf("%s: %v, want %v", step.name, err, step.want)
+		}
+	}
+	for _, check := range [][]byte{nil, {}, make([]byte, 1<<20)} {
+		if err := s.CheckKey(ctx, check); err == nil {
+			t.Errorf("check of %d bytes: no error", len(check))
+		}
+	}
+	if !b.Durable {
+		return
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = again(t, b, c)
+	if err := s.CheckKey(ctx, one); !errors.Is(err, cache.ErrOtherKey) {
+		t.Errorf("old, opened again: %v", err)
+	}
+	if err := s.CheckKey(ctx, two); err != nil {
+		t.Errorf("new, opened again: %v", err)
 	}
 }
 
@@ -141,44 +161,111 @@ func reopen(t *testing.T, b Backend) {
 		return
 	}
 	s, c := start(t, b)
-	until := c.now().Add(time.Minute)
+	ctx, until := t.Context(), c.now().Add(time.Minute)
+	key, secret := [16]byte{1}, [16]byte{2}
 	claim(t, s, "alice", 1, until, true)
+	put(t, s, "kept", "value")
+	put(t, s, "revoked", "value")
+	put(t, s, "removed", "value")
+	remove(t, s, "removed")
+	_, before := load(t, s, "revoked", "value")
+	if err := s.Revoke(ctx, "revoked"); err != nil {
+		t.Fatal(err)
+	}
+	wantTally(t, s, key, secret, time.Minute, 1)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := b.Open(t, c.now)
-	t.Cleanup(func() { again.Close() })
-	claim(t, again, "alice", 1, until, false)
-	claim(t, again, "alice", 2, until, true)
+	s = again(t, b, c)
+	claim(t, s, "alice", 1, until, false)
+	claim(t, s, "alice", 2, until, true)
+	load(t, s, "kept", "value")
+	load(t, s, "removed", "")
+	if _, now := load(t, s, "revoked", ""); now <= before {
+		t.Errorf("epoch %d, was %d before the revocation", now, before)
+	}
+	if err := s.Update(ctx, "revoked", before, become("again")); !errors.Is(err, cache.ErrRevoked) {
+		t.Errorf("update with the epoch of before: %v", err)
+	}
+	wantTally(t, s, key, secret, time.Minute, 1)
+	wantTally(t, s, key, [16]byte{3}, time.Minute, 2)
+	put(t, s, "kept", "other")
+	if err := s.RevokeAll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = again(t, b, c)
+	if _, now := load(t, s, "kept", ""); now <= before {
+		t.Errorf("epoch %d, was %d before the revocation of all", now, before)
+	}
+	if err := s.Update(ctx, "never seen", before, become("x")); !errors.Is(err, cache.ErrRevoked) {
+		t.Errorf("update with the epoch of before all: %v", err)
+	}
+}
+
+// operations is every operation that takes a context.
+func operations(s Store, c *clock) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"claim": func(ctx context.Context) error {
+			_, err := s.Claim(ctx, "alice", 1, c.now().Add(time.Minute))
+			return err
+		},
+		"load": func(ctx context.Context) error {
+			_, _, err := s.Load(ctx, "key")
+			return err
+		},
+		"update":     func(ctx context.Context) error { return s.Update(ctx, "key", 1<<40, become("value")) },
+		"revoke":     func(ctx context.Context) error { return s.Revoke(ctx, "key") },
+		"revoke all": s.RevokeAll,
+		"each": func(ctx context.Context) error {
+			return s.Each(ctx, func(string, []byte, uint64) error { return nil })
+		},
+		"tally": func(ctx context.Context) error {
+			_, err := s.Tally(ctx, [16]byte{1}, [16]byte{}, time.Minute)
+			return err
+		},
+		"tallied": func(ctx context.Context) error {
+			_, err := s.Tallied(ctx, [16]byte{1}, time.Minute)
+			return err
+		},
+		"check key":   func(ctx context.Context) error { return s.CheckKey(ctx, []byte("check")) },
+		"replace key": func(ctx context.Context) error { return s.ReplaceKeyCheck(ctx, []byte("check"), []byte("other")) },
+		"len": func(ctx context.Context) error {
+			_, err := s.Len(ctx)
+			return err
+		},
+	}
 }
 
 func cancelled(t *testing.T, b Backend) {
 	s, c := start(t, b)
+	put(t, s, "key", "value")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Claim(ctx, "alice", 1, c.now().Add(time.Minute)); !errors.Is(err, context.Canceled) {
-		t.Fatalf("error %v, want %v", err, context.Canceled)
-	}
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), true)
-}
-
-func userID(t *testing.T, b Backend) {
-	s, c := start(t, b)
-	until := c.now().Add(time.Minute)
-	for _, user := range []string{"", strings.Repeat("x", 1<<20)} {
-		if fresh, err := s.Claim(t.Context(), user, 1, until); err == nil || fresh {
-			t.Errorf("user id of %d bytes: %v, %v", len(user), fresh, err)
+	for name, do := range operations(s, c) {
+		if err := do(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v, want %v", name, err, context.Canceled)
 		}
 	}
-	claim(t, s, "\xff\x00;", 1, until, true)
+	claim(t, s, "alice", 1, c.now().Add(time.Minute), true)
+	load(t, s, "key", "value")
 }
 
 func closed(t *testing.T, b Backend) {
 	s, c := start(t, b)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
+	put(t, s, "key", "value")
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if fresh, err := s.Claim(t.Context(), "alice", 1, c.now().Add(time.Minute)); !errors.Is(err, cache.ErrClosed) || fresh {
-		t.Fatalf("%v, %v; want %v", fresh, err, cache.ErrClosed)
+	ops := operations(s, c)
+	ops["watch"] = func(ctx context.Context) error { return s.Watch(ctx, func(string) {}) }
+	for name, do := range ops {
+		if err := do(t.Context()); !errors.Is(err, cache.ErrClosed) {
+			t.Errorf("%s: error %v, want %v", name, err, cache.ErrClosed)
+		}
 	}
 }
