@@ -139,6 +139,18 @@ func TestCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(path)
+	if _, err := c.SealingKey(); err == nil || !strings.HasPrefix(err.Error(), path+":1: cache.key_file: open "+dir) {
+		t.Errorf("a key file that is missing: %v", err)
+	}
+	for text, want := range map[string]string{base64Key + "\n": base64Key, "planted": "", strings.Repeat("0", 1<<16): ""} {
+		if err := os.WriteFile(c.Cache.KeyFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := c.SealingKey()
+		if string(key) != want || (err == nil) != (want != "") || err != nil && !strings.HasSuffix(err.Error(), "must hold 32 bytes in hex or base64, as of: openssl rand -base64 32") {
+			t.Errorf("a key file with %.20q: %v", text, err)
+		}
+	}
 	if c.Cache.KeyFile != filepath.Join(dir, "cache.key") || c.Unlock != (Unlock{Cert: filepath.Join(dir, "unlock.pem"), Key: filepath.Join(dir, "unlock.key")}) ||
 		len(c.Cache.OldKeys) != 1 || string(c.Cache.OldKeys[0]) != base64Key || c.Cache.Access != 0 {
 		t.Errorf("%+v %+v", c.Cache, c.Unlock)
@@ -146,6 +158,12 @@ func TestCache(t *testing.T) {
 	c, err = Load("", []string{"LDAPD_CACHE_KEY=" + hexKey, "LDAPD_CACHE_OLD_KEYS=" + base64Key, "LDAPD_MFA_REMEMBER_SCOPE=client"})
 	if err != nil || string(c.Cache.Key) != hexKey || len(c.Cache.OldKeys) != 1 || c.MFA.Remember.Scope != ScopeClient {
 		t.Errorf("%+v %v", c, err)
+	}
+	if key, err := c.SealingKey(); string(key) != hexKey || err != nil {
+		t.Errorf("cache.key: %v", err)
+	}
+	if key, err := Default().SealingKey(); key != "" || err != nil {
+		t.Errorf("no key: %v", err)
 	}
 }
 
