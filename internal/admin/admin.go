@@ -1,6 +1,6 @@
 // Package admin is the HTTP listener for those who run the server: /metrics
-// for Prometheus, /livez and /readyz. It only answers GET and HEAD, and has no
-// authentication, so it belongs on a private address.
+// for Prometheus, /livez and /readyz, and /status for people. It only answers
+// GET and HEAD, and has no authentication, so it belongs on a private address.
 package admin
 
 import (
@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
+
+	"ldapd/internal/control"
 )
 
 const (
@@ -32,8 +34,9 @@ type Server struct {
 
 // New returns a server for the metrics. Ready returns why the server cannot
 // answer its clients, nil when it can; it must return at once. The reason is
-// shown to whoever asks.
-func New(metrics prometheus.Gatherer, ready func() error, log *zap.Logger) *Server {
+// shown to whoever asks. Stat tells how the server does; nil: nobody is told.
+func New(metrics prometheus.Gatherer, ready func() error, stat func(context.Context) (control.Status, error), log *zap.Logger) *Server {
+	log = log.Named("admin")
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
@@ -46,6 +49,9 @@ func New(metrics prometheus.Gatherer, ready func() error, log *zap.Logger) *Serv
 		}
 		answer(w, http.StatusOK, "ok")
 	})
+	if stat != nil {
+		mux.HandleFunc("GET /status", status(stat, log))
+	}
 	// What probes of authentik's own outpost ask, with any method.
 	mux.HandleFunc("/outpost.goauthentik.io/ping", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
@@ -58,7 +64,7 @@ func New(metrics prometheus.Gatherer, ready func() error, log *zap.Logger) *Serv
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          zap.NewStdLog(log.Named("admin")),
+		ErrorLog:          zap.NewStdLog(log),
 	}
 	return s
 }

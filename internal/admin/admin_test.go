@@ -13,18 +13,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"ldapd/internal/control"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start serves until the end of the test and returns the base URL.
-func start(t *testing.T, metrics prometheus.Gatherer, ready func() error) string {
+func start(t *testing.T, metrics prometheus.Gatherer, ready func() error, stat func(context.Context) (control.Status, error)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(metrics, ready, zap.NewNop())
+	s := New(metrics, ready, stat, zap.NewNop())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -50,7 +52,7 @@ func TestAnswers(t *testing.T) {
 			return errors.New(*s)
 		}
 		return nil
-	})
+	}, nil)
 	down := "no directory yet"
 	for _, tt := range []struct {
 		method, path string
@@ -67,6 +69,7 @@ func TestAnswers(t *testing.T) {
 		{"HEAD", "/readyz", &down, 503, ""},
 		{"GET", "/metrics", nil, 200, "\nldapd_test_total 3\n"},
 		{"GET", "/", nil, 404, "404 page not found\n"},
+		{"GET", "/status", nil, 404, "404 page not found\n"}, // nobody tells it
 		{"GET", "/debug/pprof/", nil, 404, "404 page not found\n"},
 		{"POST", "/readyz", nil, 405, "Method Not Allowed\n"},
 		{"POST", "/metrics", nil, 405, "Method Not Allowed\n"},
@@ -95,7 +98,7 @@ func TestShutdownIsBounded(t *testing.T) {
 	}
 	entered := make(chan struct{})
 	release := make(chan struct{})
-	s := New(prometheus.NewRegistry(), func() error { close(entered); <-release; return nil }, zap.NewNop())
+	s := New(prometheus.NewRegistry(), func() error { close(entered); <-release; return nil }, nil, zap.NewNop())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	answered := make(chan error, 1)
@@ -127,7 +130,7 @@ func TestServeError(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := New(prometheus.NewRegistry(), nil, zap.NewNop()).Serve(l); err == nil {
+	if err := New(prometheus.NewRegistry(), nil, nil, zap.NewNop()).Serve(l); err == nil {
 		t.Error("a closed listener: no error")
 	}
 }

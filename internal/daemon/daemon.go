@@ -111,7 +111,7 @@ func (d *Daemon) open(o Options) (err error) {
 		Extensions: d.server.Extensions(),
 		Version:    o.Version,
 	})
-	d.admin = admin.New(m.registry, d.ready, d.log)
+	d.admin = admin.New(m.registry, d.ready, nil, d.log)
 	return d.listen()
 }
 
