@@ -219,6 +219,7 @@ func BenchmarkSearch(b *testing.B) {
 		}{
 			{"uid", "(&(objectClass=inetOrgPerson)(uid=uid-77))", 0, []string{"cn", "uid", "mail", "displayName", "sn", "givenName", "memberOf", "uidNumber", "gidNumber", "homeDirectory", "entryUUID", "sAMAccountName"}},
 			{"nextcloud-login", "(&(objectClass=user)(memberOf=cn=group2,ou=groups," + base + ")(|(cn=user77)(mail=user77)))", 500, []string{"entryuuid", "nsuniqueid", "objectguid", "guid", "ipauniqueid", "dn", "uid", "samaccountname", "memberof", "cn", "mail", "displayname", "jpegphoto", "thumbnailphoto"}},
+			{"nextcloud-login-code", "(&(objectClass=user)(memberOf=cn=group2,ou=groups," + base + ")(|(cn=user77;123456)(mail=user77;123456)))", 500, []string{"entryuuid", "nsuniqueid", "objectguid", "guid", "ipauniqueid", "dn", "uid", "samaccountname", "memberof", "cn", "mail", "displayname", "jpegphoto", "thumbnailphoto"}},
 			{"memberOf", "(&(objectClass=user)(memberOf=cn=group2,ou=groups," + base + "))", 0, []string{"cn", "uid", "mail", "displayName", "sn", "givenName", "memberOf", "uidNumber", "gidNumber", "homeDirectory", "entryUUID", "sAMAccountName"}},
 			{"presence", "(&(displayName=*)(displayName=person a77*))", 0, nil},
 			{"absence", "(jpegPhoto=*)", 0, nil},

@@ -104,6 +104,7 @@ func newEngine(s *directory.Snapshot) *Engine {
 		Forest:    func() *directory.Forest { return forest },
 		CookieKey: []byte("0123456789abcdef0123456789abcdef"),
 		Version:   "test",
+		Login:     LoginConfig{Attributes: []string{"cn", "uid", "sAMAccountName", "mail", "userPrincipalName"}, Separator: ";"},
 	})
 }
 
