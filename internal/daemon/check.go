@@ -32,13 +32,17 @@ func (r *Report) note(format string, args ...any) {
 func (r *Report) problem(err error) { r.Problems = append(r.Problems, err) }
 
 // Check tests what a configuration names: addresses, certificate, state
-// directory, and the users file or authentik. It changes nothing but that
-// authentik has a session more, and a server may be running.
+// directory, and the users file or authentik; and what it means for clients.
+// It changes nothing but that authentik has a session more. A server may be
+// running, and is asked how it does.
 func Check(cfg *config.Config) Report {
 	var r Report
 	r.addresses(cfg)
 	r.certificate(cfg)
+	r.unlock(cfg)
 	r.state(cfg)
+	r.clients(cfg)
+	r.running(cfg)
 	if cfg.Backend != config.BackendAuthentik {
 		r.users(cfg)
 		return r
@@ -53,6 +57,7 @@ func Check(cfg *config.Config) Report {
 func (r *Report) addresses(cfg *config.Config) {
 	for _, l := range []struct{ key, addr string }{
 		{"listen.ldap", cfg.Listen.LDAP}, {"listen.ldaps", cfg.Listen.LDAPS}, {"listen.admin", cfg.Listen.Admin},
+		{"listen.unlock", cfg.Listen.Unlock},
 	} {
 		if l.addr == "" {
 			r.note("%s: off", l.key)
@@ -84,6 +89,15 @@ func (r *Report) certificate(cfg *config.Config) {
 		return
 	}
 	r.pair(cfg, "tls.cert", cfg.TLS.Cert, cfg.TLS.Key)
+}
+
+func (r *Report) unlock(cfg *config.Config) {
+	switch {
+	case cfg.Unlock.Cert != "":
+		r.pair(cfg, "unlock.cert", cfg.Unlock.Cert, cfg.Unlock.Key)
+	case cfg.Listen.Unlock != "" && cfg.TLS.Cert == "" && cfg.Backend != config.BackendAuthentik:
+		r.warn("unlock.cert: is empty, and browsers do not trust the self-signed certificate: set one, or tls.cert")
+	}
 }
 
 func (r *Report) pair(cfg *config.Config, key, cert, private string) {
