@@ -62,7 +62,7 @@ func TestConnectionLimits(t *testing.T) {
 }
 
 // startProxied serves behind a proxy at 127.0.0.1, trusted or not.
-func startProxied(t *testing.T, cfg server.Config, trusted bool) *fixture {
+func startProxied(t testing.TB, cfg server.Config, trusted bool) *fixture {
 	network := "127.0.0.0/8"
 	if !trusted {
 		network = "192.0.2.0/24"

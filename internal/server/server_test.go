@@ -91,6 +91,8 @@ type fixture struct {
 	reg  *prometheus.Registry
 	logs *observer.ObservedLogs // for counting: octets in it are gone by now
 	text *logText
+
+	watch *watched // nil for benchmarks
 }
 
 // logText is the log as it is written.
@@ -148,6 +150,10 @@ func startOn(t testing.TB, cfg server.Config, ln net.Listener, serve func(*serve
 	if cfg.Handler == nil {
 		cfg.Handler = &handler{}
 	}
+	if _, ok := t.(*testing.B); !ok {
+		f.watch = watch(t, cfg.Handler)
+		cfg.Handler = f.watch
+	}
 	if cfg.Log == nil {
 		var core zapcore.Core
 		core, f.logs = observer.New(zap.DebugLevel)
@@ -170,6 +176,9 @@ func startOn(t testing.TB, cfg server.Config, ln net.Listener, serve func(*serve
 		}
 		if n := f.metric("ldapd_connections"); n != 0 {
 			t.Errorf("%v connections are still counted", n)
+		}
+		if f.watch != nil {
+			f.watch.check()
 		}
 	})
 	return f
