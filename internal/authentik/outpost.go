@@ -58,7 +58,10 @@ type ControllerOptions struct {
 	// change; nil: they are not read.
 	Certificates func([]certs.Named)
 	// SessionEnd gets the lower-case hex SHA-256 of the sid of a session that
-	// ended; it must not block. nil: nobody wants to know.
+	// ended, at once, whatever else is under way; it must not block. Nobody
+	// tells of those that end while the websocket is down: of a user who was
+	// disabled the next look does, of others Authenticator.Access does when
+	// it is asked. nil: nobody wants to know.
 	SessionEnd func(hash string)
 
 	// Now, After and Spread are for tests. Spread returns how long to wait

@@ -15,7 +15,7 @@ type State struct {
 	Generation string     // Version2025_6, …; empty: not known yet
 
 	Users, Groups int       // of authentik, as they are served
-	LastSync      time.Time // zero: never
+	LastSync      time.Time // when all was known the last time, though nothing changed; zero: never
 	Stale         bool      // served from disk, authentik was not reached yet
 	Connected     bool      // the websocket
 

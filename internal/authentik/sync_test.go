@@ -478,6 +478,35 @@ func TestUnchangedIsNotBuilt(t *testing.T) {
 	}
 }
 
+// Each look that succeeds says that all is known, and no other does.
+func TestLastSync(t *testing.T) {
+	eachVersion(t, func(t *testing.T, o authentiktest.Options) {
+		r := newRig(t, o)
+		r.fake.Populate(150, 3, 1)
+		r.started()
+		at := r.c.State().LastSync
+		look := func(what string, later time.Duration) {
+			t.Helper()
+			r.look()
+			was := at
+			if at = r.c.State().LastSync; at.Sub(was) != later {
+				t.Errorf("%s: the last sync is %v later, want %v", what, at.Sub(was), later)
+			}
+		}
+		look("nothing changed", testInterval)
+		look("still nothing", testInterval)
+		down := r.fake.Inject(authentiktest.Fault{Endpoint: authentiktest.Users, Status: 500})
+		look("users cannot be read", 0)
+		down.Remove()
+		r.fake.AddUser(authentiktest.User{Username: "alice"})
+		look("a change, after a failure", 2*testInterval)
+		down = r.fake.Inject(authentiktest.Fault{Endpoint: authentiktest.Groups, Status: 500})
+		look("groups cannot be read", 0)
+		down.Remove()
+		look("all is well", 2*testInterval)
+	})
+}
+
 // TestScanKeepsAll reads a list that changes between any two pages: what was
 // there all the time must be in the result, or there is none.
 func TestScanKeepsAll(t *testing.T) {

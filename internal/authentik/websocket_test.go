@@ -3,6 +3,7 @@ package authentik
 import (
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,13 +136,8 @@ func TestRow6SessionEnd(t *testing.T) {
 	r.fake.Broadcast(authentiktest.Message{Instruction: authentiktest.ProviderSpecific, Args: map[string]any{"x": 1}})
 	r.fake.Broadcast(authentiktest.Message{Instruction: 99})
 	r.fake.SessionEnd(hash)
-	select {
-	case got := <-r.sessions:
-		if got != hash {
-			t.Errorf("session %q", got)
-		}
-	case <-t.Context().Done():
-		t.Fatal("no session ended")
+	if got := r.ended(); got != hash {
+		t.Errorf("session %q", got)
 	}
 	if n := value(t, r.c.o.Metrics.sessionEnds); n != 1 {
 		t.Errorf("%v sessions are counted", n)
@@ -149,6 +145,85 @@ func TestRow6SessionEnd(t *testing.T) {
 	if !r.c.State().Connected {
 		t.Error("a strange message ended the connection")
 	}
+}
+
+// ended waits for word of a session that ended.
+func (r *rig) ended() string {
+	r.t.Helper()
+	select {
+	case hash := <-r.sessions:
+		return hash
+	case <-r.t.Context().Done():
+		r.t.Fatal("no session ended")
+	}
+	return ""
+}
+
+// hold keeps a request for users from being answered until the test releases
+// it, or ends.
+func (r *rig) hold() (held *authentiktest.Injected, release func()) {
+	until := make(chan struct{})
+	release = sync.OnceFunc(func() { close(until) })
+	r.t.Cleanup(release)
+	return r.fake.Inject(authentiktest.Fault{Endpoint: authentiktest.Users, Until: until}), release
+}
+
+// The end of a session waits for nothing that is being read.
+func TestSessionEndWhileReading(t *testing.T) {
+	hash := strings.Repeat("0123456789abcdef", 4)
+	for name, begin := range map[string]func(*rig){
+		"a refresh": func(r *rig) { r.c.Refresh() },
+		"a look":    func(r *rig) { r.clock.fire(r.t, testInterval) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, authentiktest.Options{}).started()
+			r.online(1)
+			held, release := r.hold()
+			begin(r)
+			if err := r.fake.Wait(t.Context(), func() bool { return held.Hits() > 0 }); err != nil {
+				t.Fatal(err)
+			}
+			r.fake.SessionEnd(hash)
+			if got := r.ended(); got != hash {
+				t.Errorf("session %q", got)
+			}
+			held.Remove()
+			release()
+			r.clock.await(t, testInterval)
+		})
+	}
+}
+
+// Sessions that end while the websocket is down are not told of, nor is it
+// repeated. A user who was disabled is seen by the next look all the same.
+func TestSessionEndMissed(t *testing.T) {
+	eachVersion(t, func(t *testing.T, o authentiktest.Options) {
+		r := newRig(t, o)
+		for _, name := range []string{"alice", "bob"} {
+			r.fake.AddUser(authentiktest.User{Username: name, Password: plantedPassword})
+		}
+		r.started()
+		r.online(1)
+		r.fake.RefuseWebsocket(true)
+		r.fake.DropWebsockets()
+		if err := r.fake.Wait(t.Context(), func() bool { return r.fake.Websockets() == 0 }); err != nil {
+			t.Fatal(err)
+		}
+		missed, hash := strings.Repeat("00112233", 8), strings.Repeat("44556677", 8)
+		r.fake.SessionEnd(missed)
+		r.fake.Deactivate("bob")
+		if !r.look() || r.values("users", "bob", "ak-active")[0] != "FALSE" || r.values("users", "alice", "ak-active")[0] != "TRUE" {
+			t.Error("bob is active")
+		}
+		n := len(r.fake.Hellos())
+		r.fake.RefuseWebsocket(false)
+		r.clock.fire(t, reconnectMin)
+		r.online(n + 1)
+		r.fake.SessionEnd(hash)
+		if got := r.ended(); got != hash {
+			t.Errorf("session %q, want %q", got, hash)
+		}
+	})
 }
 
 func TestRow6TriggerUpdateBurst(t *testing.T) {
