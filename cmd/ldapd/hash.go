@@ -47,7 +47,12 @@ func readPassword(in io.Reader, prompt io.Writer) (string, error) {
 	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return askPassword(int(f.Fd()), prompt)
 	}
-	line, err := bufio.NewReader(io.LimitReader(in, maxPassword+1)).ReadString('\n')
+	return readLine(bufio.NewReader(io.LimitReader(in, maxPassword+1)))
+}
+
+// readLine reads a password up to the end of its line.
+func readLine(r *bufio.Reader) (string, error) {
+	line, err := r.ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading the password: %w", err)
 	}
@@ -61,16 +66,24 @@ func readPassword(in io.Reader, prompt io.Writer) (string, error) {
 func askPassword(fd int, prompt io.Writer) (string, error) {
 	var read [2]string
 	for i, question := range [2]string{"Password: ", "Again: "} {
-		fmt.Fprint(prompt, question)
-		b, err := term.ReadPassword(fd)
-		fmt.Fprintln(prompt)
-		if err != nil {
-			return "", fmt.Errorf("reading the password: %w", err)
+		var err error
+		if read[i], err = ask(fd, prompt, question); err != nil {
+			return "", err
 		}
-		read[i] = string(b)
 	}
 	if read[0] != read[1] {
 		return "", errors.New("the two passwords differ")
 	}
 	return read[0], nil
+}
+
+// ask reads a line from a terminal without echo.
+func ask(fd int, prompt io.Writer, question string) (string, error) {
+	fmt.Fprint(prompt, question)
+	b, err := term.ReadPassword(fd)
+	fmt.Fprintln(prompt)
+	if err != nil {
+		return "", fmt.Errorf("reading the password: %w", err)
+	}
+	return string(b), nil
 }

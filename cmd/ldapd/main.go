@@ -48,7 +48,10 @@ ldapd.example.yaml, which explains every key, and say "ldapd check", then
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), hashCommand(), totpCommand(), certsCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(
+		serveCommand(), demoCommand(), checkCommand(), hashCommand(), totpCommand(), certsCommand(),
+		healthcheckCommand(), statusCommand(), cacheCommand(), unlockCommand(), versionCommand(),
+	)
 	return root
 }
 

@@ -39,7 +39,7 @@ func execute(t *testing.T, in string, args ...string) (status int, out, errOut s
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	root := command()
 	root.InitDefaultHelpCmd()
-	for _, name := range []string{"serve", "demo", "check", "hash", "totp enroll", "healthcheck", "version", "certs"} {
+	for _, name := range []string{"serve", "demo", "check", "hash", "totp enroll", "healthcheck", "version", "certs", "status", "cache list", "cache revoke", "unlock"} {
 		cmd, _, err := root.Find(strings.Fields(name))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -67,6 +67,14 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"totp", "enroll"}, "accepts 1 arg(s), received 0"},
 		{[]string{"totp", "enroll", "a:b"}, "a colon is not allowed"},
 		{[]string{"totp", "enroll", ""}, "issuer and account must not be empty"},
+		{[]string{"cache", "bogus"}, `unknown command "bogus" for "ldapd cache"`},
+		{[]string{"cache", "revoke"}, "name a user, or say --all"},
+		{[]string{"cache", "revoke", ""}, "name a user, or say --all"},
+		{[]string{"cache", "revoke", "alice", "--all"}, "name a user, or say --all"},
+		{[]string{"cache", "list", "--config", "/nonexistent"}, "stat /nonexistent: no such file or directory"},
+		{[]string{"status", "--config", "/nonexistent"}, "stat /nonexistent: no such file or directory"},
+		{[]string{"unlock", "alice", "--config", "/nonexistent"}, "stat /nonexistent: no such file or directory"},
+		{[]string{"unlock"}, "accepts 1 arg(s), received 0"},
 		{[]string{"certs"}, "requires at least 1 arg(s)"},
 		{[]string{"serve", "--bogus"}, "unknown flag: --bogus"},
 		{[]string{"serve", "x"}, `unknown command "x" for "ldapd serve"`},
