@@ -32,6 +32,7 @@ type Store interface {
 var (
 	_ Store = (*cache.Memory)(nil)
 	_ Store = (*cache.Bolt)(nil)
+	_ Store = (*cache.Postgres)(nil)
 )
 
 // Backend makes stores for the suite. It opens the same store again if it was
