@@ -10,6 +10,7 @@ import (
 // that the page leaves file descriptors to others.
 type bounded struct {
 	net.Listener
+	most int64
 	open atomic.Int64
 }
 
@@ -19,7 +20,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if b.open.Add(1) <= connections {
+		if b.open.Add(1) <= b.most {
 			return &counted{Conn: c, done: sync.OnceFunc(func() { b.open.Add(-1) })}, nil
 		}
 		b.open.Add(-1)

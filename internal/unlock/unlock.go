@@ -112,7 +112,7 @@ func secured(next http.Handler) http.Handler {
 
 // Serve answers on l by TLS until Shutdown, which makes it return nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.ServeTLS(&bounded{Listener: l}, "", ""); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.ServeTLS(&bounded{Listener: l, most: connections}, "", ""); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
