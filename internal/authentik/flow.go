@@ -61,8 +61,8 @@ type Session struct {
 
 	Cookies []Cookie // of the session, for Logout
 	// MFACookie makes authentik skip the second factor for a while, the
-	// threshold of the stage. Empty: it has none, or no factor was asked for.
-	// It is the one that was sent if that is still good.
+	// threshold of the stage. It is the one that was sent, unless authentik
+	// asked for the factor all the same. Empty: there is none.
 	MFACookie bind.Secret
 	Expires   time.Time // zero: authentik sets no end
 	Hash      string    // by which authentik says that the session ended; may be empty
