@@ -44,6 +44,8 @@ type Credential struct {
 
 	Session *Session // left at the backend by the last flow; nil: none
 	Proofs  []Proof  // of the second factor
+
+	*verifier // of the password
 }
 
 // Session is what a flow left at the backend.

@@ -1,0 +1,333 @@
+package verified
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ldapd/internal/cache"
+	"ldapd/internal/secret"
+)
+
+const (
+	loadTimeout  = time.Second      // to ask the store for a user
+	writeTimeout = 5 * time.Second  // to write to it
+	eachTimeout  = 30 * time.Second // to read all of it
+	turnTimeout  = 20 * time.Second // to wait for what is being written of the same user
+)
+
+// ErrRevoked says that the verified binds of a user were revoked while one was
+// to be recorded.
+var ErrRevoked = cache.ErrRevoked
+
+// Store keeps values for a Book; those of package cache are such. An epoch
+// rises when a key is revoked.
+type Store interface {
+	Load(ctx context.Context, key string) (value []byte, epoch uint64, err error)
+	Update(ctx context.Context, key string, epoch uint64, change func(old []byte) ([]byte, error)) error
+	Revoke(ctx context.Context, key string) error
+	RevokeAll(ctx context.Context) error
+	Each(ctx context.Context, f func(key string, value []byte, epoch uint64) error) error
+	// Watch calls changed for what other processes change, with "" for all,
+	// and once with "" after it lost track of that.
+	Watch(ctx context.Context, changed func(key string)) error
+}
+
+// Options make a Book.
+type Options struct {
+	Store   Store
+	Keys    Keys
+	Now     func() time.Time // nil: time.Now
+	Log     *zap.Logger      // nil: none
+	Metrics *Metrics         // nil: none
+}
+
+// Book holds the records of all users in memory, and keeps them in a store,
+// which other processes may share. It holds no password.
+//
+// What the store cannot be told at the moment is kept in memory, and told by
+// Run when it can be. Credentials that others removed or revoked in the
+// meantime do not come back by that.
+type Book struct {
+	store   Store
+	keys    Keys
+	now     func() time.Time
+	log     *zap.Logger
+	metrics *Metrics
+
+	fast   *macs         // of passwords, by a key of this process
+	hashes chan struct{} // turns to compute slow ones
+
+	reads, writes outage
+	reload, save  chan struct{} // wake Run; hold one
+	settling      chan struct{} // held while everything is being revoked
+
+	mu       sync.RWMutex // for moments only
+	users    map[Key]*user
+	sessions map[string]place // by hash
+	filled   int              // users that have a record
+	behind   bool             // the store was never read as a whole
+	running  bool             // Run is
+
+	// gen counts the revocations that are known here. An epoch for callers is
+	// what it was at a time: what began then is void for who was revoked
+	// later.
+	gen        uint64
+	revoked    uint64 // when everything was
+	revokeAll  bool   // and the store is to be told
+	unsaved    map[*user]struct{}
+	stale      map[Key]struct{} // to be read again
+	staleAll   bool
+	unreadable bool // was logged
+}
+
+// user is what is known of one; the lock is that of the Book.
+type user struct {
+	key  Key
+	name string        // in the store
+	turn chan struct{} // held while the store is asked or told about the user
+
+	record  *Record // nil: none
+	turns   uint64  // that were over
+	revoked uint64  // when
+	revoke  bool    // and the store is to be told
+	unsaved marks
+	epoch   uint64 // of the store
+	known   bool   // the epoch is
+
+	last attempt // the last password that was hashed in vain
+}
+
+// attempt is a password and its hash by the current scheme.
+type attempt struct{ fast, slow digest }
+
+// place is where a session is.
+type place struct {
+	key Key
+	id  string
+}
+
+// Entry is a record in a list.
+type Entry struct {
+	Key
+	*Record
+}
+
+// Open returns a Book with what the store holds. If that cannot be read now,
+// Run does it later.
+func Open(ctx context.Context, o Options) (*Book, error) {
+	if o.Store == nil {
+		return nil, errors.New("verified binds: there is no store")
+	}
+	if o.Keys.current == nil {
+		return nil, fmt.Errorf("verified binds: %w", errNoKey)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	own := make([]byte, keySize)
+	rand.Read(own) // never fails
+	b := &Book{
+		store: o.Store, keys: o.Keys, now: o.Now, log: o.Log, metrics: o.Metrics,
+		fast:     newMACs(own),
+		hashes:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		reload:   make(chan struct{}, 1),
+		save:     make(chan struct{}, 1),
+		settling: make(chan struct{}, 1),
+		users:    make(map[Key]*user),
+		sessions: make(map[string]place),
+		unsaved:  make(map[*user]struct{}),
+		stale:    make(map[Key]struct{}),
+		behind:   true,
+	}
+	b.reads.what, b.writes.what = "read", "written"
+	if err := b.readAll(ctx); err != nil {
+		b.staleAll = true
+		wake(b.reload)
+	}
+	return b, nil
+}
+
+// Find looks for the credential of a password in memory, which takes
+// microseconds. cold says that Search may find what Find did not.
+func (b *Book) Find(k Key, password secret.String) (c *Credential, cold bool) {
+	d := b.fast.of(k.Base, k.User, string(password))
+	b.mu.RLock()
+	u, cold := b.users[k], b.behind
+	var r *Record
+	if u != nil {
+		r = u.record
+	}
+	b.mu.RUnlock()
+	c, coldCredential := r.find(&d)
+	if c != nil {
+		return c, false
+	}
+	return nil, cold || coldCredential
+}
+
+// find looks for the credential of a password by its fast digest.
+func (r *Record) find(d *digest) (c *Credential, cold bool) {
+	if r == nil {
+		return nil, false
+	}
+	for i := range r.Credentials {
+		f := r.Credentials[i].fast.Load()
+		switch {
+		case f == nil:
+			cold = true
+		case equal(f, d):
+			c = &r.Credentials[i]
+		}
+	}
+	return c, cold
+}
+
+// Code returns the digest of a one-time code of a user.
+func (b *Book) Code(k Key, code secret.String) Code {
+	return Code{b.keys.current.id, b.keys.current.codes.of(k.Base, k.User, string(code))}
+}
+
+// HasCode reports whether a digest is that of a code of the user.
+func (b *Book) HasCode(k Key, c Code, code secret.String) bool {
+	by := b.keys.all[c.Key]
+	if by == nil {
+		return false
+	}
+	d := by.codes.of(k.Base, k.User, string(code))
+	return equal(&d, &c.Sum)
+}
+
+// BySession finds the credential that a session was left for.
+func (b *Book) BySession(hash string) (k Key, id string, ok bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	p, ok := b.sessions[hash]
+	return p.key, p.id, ok
+}
+
+// All returns all records, by user name. They must not be modified.
+func (b *Book) All() []Entry {
+	b.mu.RLock()
+	all := make([]Entry, 0, b.filled)
+	for k, u := range b.users {
+		if u.record != nil {
+			all = append(all, Entry{k, u.record})
+		}
+	}
+	b.mu.RUnlock()
+	slices.SortFunc(all, func(x, y Entry) int {
+		return cmp.Or(cmp.Compare(x.Username, y.Username), cmp.Compare(x.Base, y.Base), cmp.Compare(x.User, y.User))
+	})
+	return all
+}
+
+// user returns what is known of a user, of whom nothing may be known.
+func (b *Book) user(k Key) (*user, error) {
+	b.mu.RLock()
+	u := b.users[k]
+	b.mu.RUnlock()
+	if u != nil {
+		return u, nil
+	}
+	name, err := storeName(k)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.enter(k, name), nil
+}
+
+// enter is user under the lock.
+func (b *Book) enter(k Key, name string) *user {
+	u := b.users[k]
+	if u == nil {
+		u = &user{key: k, name: name, turn: make(chan struct{}, 1)}
+		b.users[k] = u
+	}
+	return u
+}
+
+// take waits until it is the caller's turn to ask or tell the store about a
+// user.
+func (b *Book) take(ctx context.Context, u *user) (leave func(), err error) {
+	select {
+	case u.turn <- struct{}{}:
+		return func() { b.leave(u) }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for another change of the same verified bind: %w", ctx.Err())
+	}
+}
+
+func (b *Book) leave(u *user) {
+	b.mu.Lock()
+	u.turns++
+	b.mu.Unlock()
+	<-u.turn
+}
+
+// isRevoked reports, under the lock, that a user was revoked after an epoch.
+func (b *Book) isRevoked(u *user, epoch uint64) bool { return max(u.revoked, b.revoked) > epoch }
+
+// publish replaces a record, under the lock.
+func (b *Book) publish(u *user, r *Record) {
+	if u.record != nil {
+		b.filled--
+		for i := range u.record.Credentials {
+			c := &u.record.Credentials[i]
+			if c.Session != nil && b.sessions[c.Session.Hash] == (place{u.key, c.ID}) {
+				delete(b.sessions, c.Session.Hash)
+			}
+		}
+	}
+	if u.record = r; r != nil {
+		b.filled++
+		for i := range r.Credentials {
+			if c := &r.Credentials[i]; c.Session != nil && c.Session.Hash != "" {
+				b.sessions[c.Session.Hash] = place{u.key, c.ID}
+			}
+		}
+	}
+	b.metrics.users.Set(float64(b.filled))
+}
+
+// note keeps account, under the lock, of whom the store has to be told of.
+func (b *Book) note(u *user) {
+	if u.revoke || len(u.unsaved) > 0 {
+		b.unsaved[u] = struct{}{}
+		wake(b.save)
+	} else {
+		delete(b.unsaved, u)
+	}
+	b.metrics.unsaved.Set(float64(len(b.unsaved)))
+}
+
+// void forgets a user, under the lock, and whatever is about to be recorded.
+func (b *Book) void(u *user) {
+	b.gen++
+	u.revoked, u.known, u.unsaved, u.last = b.gen, false, nil, attempt{}
+	b.publish(u, nil)
+	b.note(u)
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it is awake already
+	}
+}

@@ -1,0 +1,209 @@
+package verified
+
+import (
+	"bytes"
+	"slices"
+	"time"
+)
+
+// grain is the difference in time that alone makes no change: when callers
+// that shared one flow each note when that was, the first one is enough.
+const grain = time.Second
+
+// clone returns a copy that shares nothing but verifiers; of nil an empty one.
+func (r *Record) clone() *Record {
+	if r == nil {
+		return &Record{}
+	}
+	c := *r
+	c.Credentials = slices.Clone(r.Credentials)
+	for i := range c.Credentials {
+		c.Credentials[i] = c.Credentials[i].clone()
+	}
+	return &c
+}
+
+func (c *Credential) clone() Credential {
+	n := *c
+	n.Proofs = slices.Clone(c.Proofs)
+	if c.Session != nil {
+		s := *c.Session
+		n.Session = &s
+	}
+	return n
+}
+
+// index returns where the credential is, -1 if it is not there.
+func (r *Record) index(id string) int {
+	if r == nil {
+		return -1
+	}
+	return slices.IndexFunc(r.Credentials, func(c Credential) bool { return c.ID == id })
+}
+
+// trim drops the credentials proved least lately, and the proofs used least
+// lately, if there are too many. A proof is used when it is made, and when the
+// backend is asked with its cookie.
+func (r *Record) trim() {
+	if len(r.Credentials) > maxCredentials {
+		r.Credentials = slices.Clip(r.Credentials[:maxCredentials])
+	}
+	for i := range r.Credentials {
+		c := &r.Credentials[i]
+		for len(c.Proofs) > maxProofs {
+			oldest := 0
+			for j := range c.Proofs {
+				if c.Proofs[j].used().Before(c.Proofs[oldest].used()) {
+					oldest = j
+				}
+			}
+			c.Proofs = slices.Delete(c.Proofs, oldest, oldest+1)
+		}
+	}
+}
+
+func (p *Proof) used() time.Time {
+	if p.Asked.After(p.At) {
+		return p.Asked
+	}
+	return p.At
+}
+
+// adopt takes over what this process knows of the passwords.
+func (r *Record) adopt(from *Record) {
+	if r == nil || from == nil {
+		return
+	}
+	for i := range r.Credentials {
+		v := r.Credentials[i].verifier
+		if j := from.index(r.Credentials[i].ID); j >= 0 && v.cold() {
+			v.fast.Store(from.Credentials[j].fast.Load()) // an ID means one password forever
+		}
+	}
+}
+
+// canon returns the record as the store would give it back; nil if it is
+// empty.
+func (k Keys) canon(r *Record) (*Record, error) {
+	r.trim()
+	plain, err := marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(plain) > maxValue-sealSize {
+		return nil, errSize
+	}
+	n, err := k.unmarshal(plain)
+	if err != nil {
+		return nil, err
+	}
+	n.adopt(r)
+	return n, nil
+}
+
+// alike reports that a change made no difference but in the names of proofs
+// and in times, and in those a small one.
+func alike(before, after *Record) bool {
+	if before == nil || after == nil {
+		return before == after
+	}
+	after = after.clone()
+	for i := range min(len(before.Credentials), len(after.Credentials)) {
+		b, a := &before.Credentials[i], &after.Credentials[i]
+		round(&a.First, b.First)
+		round(&a.Proved, b.Proved)
+		round(&a.Told, b.Told)
+		if b.Session != nil && a.Session != nil {
+			round(&a.Session.Begin, b.Session.Begin)
+			round(&a.Session.Asked, b.Session.Asked)
+		}
+		for j := range min(len(b.Proofs), len(a.Proofs)) {
+			round(&a.Proofs[j].At, b.Proofs[j].At)
+			round(&a.Proofs[j].Asked, b.Proofs[j].Asked)
+			a.Proofs[j].ID = b.Proofs[j].ID
+		}
+	}
+	x, errX := marshal(before)
+	y, errY := marshal(after)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+func round(t *time.Time, before time.Time) {
+	if d := t.Sub(before); !before.IsZero() && d >= 0 && d < grain {
+		*t = before
+	}
+}
+
+// mark says what the store does not know of a credential yet.
+type mark uint8
+
+const (
+	changed mark = iota + 1 // if it is there still
+	proved                  // it is to be there, in front
+	removed
+)
+
+// marks are by the IDs of credentials.
+type marks map[string]mark
+
+// add takes what came later into account.
+func (m marks) add(later marks) marks {
+	if len(m) == 0 {
+		return later
+	}
+	out := make(marks, len(m)+len(later))
+	for id, k := range m {
+		out[id] = k
+	}
+	for id, k := range later {
+		if k == changed && out[id] == proved {
+			continue
+		}
+		out[id] = k
+	}
+	return out
+}
+
+// merge returns the record of the store with what it does not know yet: the
+// last writer wins, for each credential. What others removed meanwhile does
+// not come back, unless it was proved here.
+func merge(stored, own *Record, unsaved marks) *Record {
+	if len(unsaved) == 0 {
+		return stored
+	}
+	rest := stored.clone()
+	var front []Credential
+	if own != nil {
+		rest.Username = own.Username
+		for i := range own.Credentials {
+			c := own.Credentials[i].clone()
+			what := unsaved[c.ID]
+			if what == 0 {
+				continue
+			}
+			at := rest.index(c.ID)
+			if at < 0 && what == proved {
+				at = slices.IndexFunc(rest.Credentials, func(o Credential) bool {
+					return o.scheme == c.scheme && equal(&o.slow, &c.slow)
+				})
+			}
+			switch {
+			case at >= 0 && what == proved:
+				c.ID = rest.Credentials[at].ID
+				rest.Credentials = slices.Delete(rest.Credentials, at, at+1)
+				front = append(front, c)
+			case at >= 0:
+				rest.Credentials[at] = c
+			case what == proved:
+				front = append(front, c)
+			}
+		}
+	}
+	rest.Credentials = slices.DeleteFunc(rest.Credentials, func(c Credential) bool { return unsaved[c.ID] == removed })
+	rest.Credentials = append(front, rest.Credentials...)
+	rest.trim()
+	if len(rest.Credentials) == 0 {
+		return nil
+	}
+	return rest
+}

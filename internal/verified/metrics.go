@@ -1,0 +1,52 @@
+package verified
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics are the metrics of a Book.
+type Metrics struct {
+	users   prometheus.Gauge
+	hashes  prometheus.Counter
+	errors  *prometheus.CounterVec
+	unsaved prometheus.Gauge
+	reloads *prometheus.CounterVec
+}
+
+// operation is what was asked of the store, in log and metric.
+type operation string
+
+const (
+	opLoad   operation = "load"
+	opUpdate operation = "update"
+	opRevoke operation = "revoke"
+	opEach   operation = "each"
+	opWatch  operation = "watch"
+	opDecode operation = "decode" // of what it holds
+)
+
+// NewMetrics makes the metrics and registers them, if reg is not nil.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		users: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ldapd_verified_users", Help: "Users who have verified binds."}),
+		hashes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ldapd_verified_hashes_total", Help: "Slow hashes of passwords computed for verified binds."}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ldapd_verified_store_errors_total", Help: "Errors of the store of verified binds, by operation (load, update, revoke, each, watch); decode counts values that could not be read."}, []string{"operation"}),
+		unsaved: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ldapd_verified_unsaved_users", Help: "Users whose verified binds were changed or revoked and whom the store has not been told of yet."}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ldapd_verified_reloads_total", Help: "Times that verified binds were read again because another process may have changed them, by kind (user, all)."}, []string{"kind"}),
+	}
+	for _, o := range []operation{opLoad, opUpdate, opRevoke, opEach, opWatch, opDecode} {
+		m.errors.WithLabelValues(string(o))
+	}
+	for _, kind := range []string{"user", "all"} {
+		m.reloads.WithLabelValues(kind)
+	}
+	if reg != nil {
+		reg.MustRegister(m.users, m.hashes, m.errors, m.unsaved, m.reloads)
+	}
+	return m
+}
+
+func (m *Metrics) failed(o operation) { m.errors.WithLabelValues(string(o)).Inc() }

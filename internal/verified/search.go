@@ -1,0 +1,179 @@
+package verified
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"ldapd/internal/secret"
+)
+
+// Search looks for the credential of a password whatever it costs: it asks the
+// store, and computes slow hashes. epoch is what Prove wants to know; it is of
+// the time of the call, so Search comes before the proof. If err is not nil,
+// there may be a credential that could not be found; c may still be there, and
+// epoch is good.
+//
+// It takes as long for a user of whom nothing is kept, also for a user that
+// does not exist, as for one whose password is another: one question to the
+// store, and one slow hash. (For a user of whose hashes some are by an old key
+// it takes one for each key, until the passwords were proved again.) So its
+// time does not tell whether somebody has logged in here. Limits are the
+// caller's business.
+func (b *Book) Search(ctx context.Context, k Key, password secret.String) (c *Credential, epoch uint64, err error) {
+	u, err := b.user(k)
+	if err != nil {
+		return nil, 0, err
+	}
+	epoch, err = b.load(ctx, u)
+	c, hashErr := b.compare(ctx, u, password)
+	if c != nil {
+		return c, epoch, err
+	}
+	return nil, epoch, errors.Join(err, hashErr)
+}
+
+// load takes a user from the store into memory, and returns the epoch.
+func (b *Book) load(ctx context.Context, u *user) (epoch uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	b.mu.RLock()
+	epoch = b.gen
+	b.mu.RUnlock()
+	leave, err := b.take(ctx, u)
+	if err != nil {
+		return epoch, err
+	}
+	defer leave()
+	return b.loadInTurn(ctx, u, epoch)
+}
+
+func (b *Book) loadInTurn(ctx context.Context, u *user, before uint64) (epoch uint64, err error) {
+	value, storeEpoch, err := b.store.Load(ctx, u.name)
+	b.told(ctx, &b.reads, opLoad, err)
+	if err != nil {
+		return before, err
+	}
+	stored := b.decode(u.key, value)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.absorb(u, before, stored, storeEpoch), nil
+}
+
+// absorb takes over, under the lock, what the store said of a user. It returns
+// the epoch to go on with: the one before the store was asked, if everything
+// was revoked since, and otherwise that of now.
+func (b *Book) absorb(u *user, before uint64, stored *Record, storeEpoch uint64) (epoch uint64) {
+	if b.isRevoked(u, before) {
+		return before
+	}
+	if u.revoke || b.revokeAll {
+		return b.gen // the store is yet to forget
+	}
+	own := u.record
+	if u.known && storeEpoch > u.epoch {
+		if len(u.unsaved) > 0 {
+			b.log.Info("verified bind not kept, it was revoked elsewhere", zap.String("user", u.key.User))
+		}
+		b.void(u)
+	}
+	u.known, u.epoch = true, storeEpoch
+	stored.adopt(own)
+	b.publish(u, merge(stored, u.record, u.unsaved))
+	return b.gen
+}
+
+// decode is a value of the store; what cannot be read is none.
+func (b *Book) decode(k Key, value []byte) *Record {
+	r, err := b.keys.decode(k, value)
+	if err == nil {
+		return r
+	}
+	b.metrics.failed(opDecode)
+	b.mu.Lock()
+	first := !b.unreadable
+	b.unreadable = true
+	b.mu.Unlock()
+	if first { // there may be one for each user
+		b.log.Error("a verified bind in the store cannot be read, it counts as none; further ones are only counted", zap.String("user", k.User), zap.Error(err))
+	}
+	return nil
+}
+
+// compare looks for a password in memory, with one slow hash for each scheme
+// that is in use, or one in vain.
+func (b *Book) compare(ctx context.Context, u *user, password secret.String) (*Credential, error) {
+	d := b.fast.of(u.key.Base, u.key.User, string(password))
+	if c, _ := b.recordOf(u).find(&d); c != nil {
+		return c, nil
+	}
+	leave, err := b.hashTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	r := b.recordOf(u)
+	if c, _ := r.find(&d); c != nil {
+		return c, nil // somebody else was faster
+	}
+	current := b.keys.scheme()
+	for _, s := range r.coldSchemes(current) {
+		b.metrics.hashes.Inc()
+		slow := b.keys.hash(s, u.key, password)
+		if c := r.warm(s, &slow, &d); c != nil {
+			return c, nil
+		}
+		if s == current {
+			b.mu.Lock()
+			u.last = attempt{d, slow} // Prove may come next
+			b.mu.Unlock()
+		}
+	}
+	return nil, nil
+}
+
+func (b *Book) recordOf(u *user) *Record {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return u.record
+}
+
+// coldSchemes returns the schemes of credentials that were not compared yet,
+// or the current one.
+func (r *Record) coldSchemes(current scheme) (all []scheme) {
+	if r != nil {
+		for i := range r.Credentials {
+			if c := &r.Credentials[i]; c.cold() && !contains(all, c.scheme) {
+				all = append(all, c.scheme)
+			}
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, current)
+	}
+	return all
+}
+
+func contains(all []scheme, s scheme) bool {
+	for _, o := range all {
+		if o == s {
+			return true
+		}
+	}
+	return false
+}
+
+// warm finds a credential by its slow hash, and notes the fast one.
+func (r *Record) warm(s scheme, slow, fast *digest) (found *Credential) {
+	if r == nil {
+		return nil
+	}
+	for i := range r.Credentials {
+		if c := &r.Credentials[i]; c.scheme == s && c.cold() && equal(&c.slow, slow) {
+			c.fast.Store(fast)
+			found = c
+		}
+	}
+	return found
+}
