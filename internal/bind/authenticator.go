@@ -16,12 +16,6 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, a Attempt) (Granted, error)
 }
 
-// Recaller is an Authenticator that remembers what it granted. Recall answers
-// at once, from memory, and only what needs no code; it denies nothing.
-type Recaller interface {
-	Recall(a Attempt) (Granted, bool)
-}
-
 // Attempt is one reading of a credential.
 type Attempt struct {
 	Name    string            // the login name as the client wrote it, without a code
@@ -66,7 +60,7 @@ type Source string
 
 const (
 	SourceHash   Source = "hash"   // the password hash was computed
-	SourceMemory Source = "memory" // the password is the one that was right before
+	SourceMemory Source = "memory" // it is a verified bind
 	SourceFlow   Source = "flow"   // authentik ran its flow
 )
 

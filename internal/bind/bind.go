@@ -8,11 +8,16 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap"
 
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/mfa"
+	"ldapd/internal/verified"
 )
 
 // Directory finds the user that a bind DN means.
@@ -61,144 +66,254 @@ type Options struct {
 	CodeInUsername bool
 	Separator      string
 
-	Limits Limits
-	Now    func() time.Time // nil: time.Now
+	Book   *verified.Book // of verified binds; nil: none are kept
+	Memory Memory         // when they answer
+	Logins Logins         // nil: there are no login searches
+
+	// Client says who binds from an address. One without a name, or nil: each
+	// address is a client of its own.
+	Client func(netip.Addr) Client
+	// Synced returns when the directory was known to be what the backend has;
+	// nil: it always is.
+	Synced func() time.Time
+
+	Limits  Limits
+	Tallies Tallies // shared with other replicas; nil: there are none
+	Key     []byte  // that the replicas share; nil: one of this process
+
+	Log     *zap.Logger      // of what happens in the background; nil: none
+	Metrics *Metrics         // nil: none
+	Now     func() time.Time // nil: time.Now
+}
+
+// Client is a program that binds its users here.
+type Client struct {
+	Name string
+	// PerUserKeys says that it encrypts with what stands in its password
+	// field, so that no code may stand there.
+	PerUserKeys bool
 }
 
 // Pipeline answers binds, each in the steps of Bind.
 type Pipeline struct {
 	Options
-	recaller Recaller // nil: the authenticator remembers nothing
+	sessions SessionKeeper // nil: the authenticator leaves none
+	stamper  Stamper       // nil: the authenticator knows of no changes
 	limiter  *limiter
+	renewals renewals
+
+	ctx    context.Context // of what runs in the background
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	background atomic.Int64 // what runs there
 }
 
-// New returns a pipeline.
+// New returns a pipeline; Close it.
 func New(o Options) *Pipeline {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	recaller, _ := o.Authenticator.(Recaller)
-	return &Pipeline{Options: o, recaller: recaller, limiter: newLimiter(o.Limits, o.Now)}
+	if o.Client == nil {
+		o.Client = func(netip.Addr) Client { return Client{} }
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	p := &Pipeline{Options: o, limiter: newLimiter(o)}
+	p.sessions, _ = o.Authenticator.(SessionKeeper)
+	p.stamper, _ = o.Authenticator.(Stamper)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// Close ends what runs in the background, and waits for it.
+func (p *Pipeline) Close() {
+	p.cancel()
+	p.wg.Wait()
 }
 
 // Bind answers a request. The error is a *Denied (49 or 50), a *Limited (51), or an
 // ldap.Error: 34 for what is no DN, 52 for all that could not be told.
+//
+// What memory answers is not held to the limits: there is nothing to guess, and
+// whoever guesses a password must not lock its owner out.
 func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
-	who, err := p.resolve(req.DN)
+	b, err := p.resolve(req)
 	if err != nil {
 		return nil, err
 	}
-	attempts, err := p.takeApart(who, req)
-	if err != nil {
+	if err := p.takeApart(b); err != nil {
 		return nil, err
 	}
-	if g, ok := p.recall(attempts); ok {
-		return who.identity(g), nil // not even counted: nothing to guess here
+	g, ok, err := p.recall(b)
+	if ok || err != nil {
+		return b.identity(g, err)
 	}
-	count := p.limiter.count(who, req)
-	if err := p.limiter.admit(count); err != nil {
+	count := p.limiter.count(b)
+	if err := p.limiter.admit(ctx, count); err != nil {
 		return nil, err
 	}
-	g, err := p.authenticate(ctx, attempts)
-	if err := p.record(count, p.explain(attempts, err)); err != nil {
+	g, ok, err = p.search(ctx, b)
+	if !ok && err == nil {
+		g, err = p.authenticate(ctx, b)
+	}
+	if err := p.settle(ctx, count, p.explain(b, err)); err != nil {
+		p.leave(b, g)
 		return nil, err
+	}
+	if !ok {
+		p.record(ctx, b, g)
 	}
 	if g.Username != "" {
-		if who.account, who.known = who.dir.AccountByName(g.Username); !who.known {
+		if b.account, b.known = b.dir.AccountByName(g.Username); !b.known {
 			return nil, couldNotTell(errNotYet)
 		}
 	}
-	return who.identity(g), nil
+	return b.identity(g, nil)
 }
 
 // errNotYet is about a user who was made a moment ago.
 var errNotYet = errors.New("the user is right, and not in the directory yet")
 
-// subject is who a bind DN asks for.
-type subject struct {
+// login is a bind under way.
+type login struct {
+	req    Request
+	client Client
+
 	name    string // as the client wrote it, without a code
-	code    Secret // on the login name
+	code    Secret // on the name in the DN
 	dir     Directory
 	account directory.Account
 	known   bool
+
+	readings []reading
+	guarded  bool // the password ends like a code, where none may stand
+
+	// Of verified binds.
+	key                        verified.Key
+	passwordStamp, factorStamp string
+	epoch                      uint64  // of the record, from before the authentication
+	blind                      bool    // the store could not be asked
+	open                       []Login // login searches
+	looked                     bool    // for them
+
+	right *Attempt // the reading that was granted
 }
 
-func (s subject) identity(g Granted) *Identity {
-	a := s.account
-	return &Identity{UUID: a.UUID, Username: a.Username, Entry: a.DN, Base: a.Base, Search: g.Search, Source: g.Source, Factor: g.Factor}
+// reading is one way to read a credential.
+type reading struct {
+	Attempt
+	matched *verified.Credential // with this password
+}
+
+func (b *login) identity(g Granted, err error) (*Identity, error) {
+	if err != nil {
+		return nil, err
+	}
+	a := b.account
+	return &Identity{UUID: a.UUID, Username: a.Username, Entry: a.DN, Base: a.Base, Search: g.Search, Source: g.Source, Factor: g.Factor}, nil
 }
 
 // resolve finds the user. One that does not exist goes all the way, as it must
 // not be told from one whose password is wrong.
-func (p *Pipeline) resolve(text string) (subject, error) {
-	dn, err := ldap.ParseDN(text)
+func (p *Pipeline) resolve(req Request) (*login, error) {
+	b := &login{req: req, name: req.DN}
+	dn, err := ldap.ParseDN(req.DN)
 	if err != nil {
-		return subject{}, err // 34
+		return nil, err // 34
 	}
 	dir, err := p.Directory(dn)
 	if err != nil {
-		return subject{}, couldNotTell(err)
+		return nil, couldNotTell(err)
 	}
 	if dir == nil {
-		return subject{name: text}, nil
+		return b, nil
 	}
 	name, ok := dir.LoginName(dn)
 	if !ok {
-		return subject{name: text}, nil
+		return b, nil
 	}
-	who := subject{name: name, dir: dir}
-	if who.account, who.known = dir.AccountByName(name); who.known || !p.CodeInUsername {
-		return who, nil
+	b.name, b.dir = name, dir
+	if b.account, b.known = dir.AccountByName(name); b.known || !p.CodeInUsername {
+		return b, nil
 	}
 	if head, code, ok := mfa.Split(name, p.Separator); ok {
-		who.name, who.code = head, Secret(code)
-		who.account, who.known = dir.AccountByName(head)
+		b.name, b.code = head, Secret(code)
+		b.account, b.known = dir.AccountByName(head)
 	}
-	return who, nil
+	return b, nil
 }
 
-// takeApart returns the ways to read the credential, in the order to try them.
-// Their number depends on nothing but the shape of the password, so the time
-// that they take tells nothing about the user.
-func (p *Pipeline) takeApart(who subject, req Request) ([]Attempt, error) {
-	if len(req.Password) == 0 {
+// takeApart finds the ways to read the credential, in the order to try them.
+// Their number depends on nothing but the shape of the password and the
+// client, so the time that they take tells nothing about the user.
+func (p *Pipeline) takeApart(b *login) error {
+	if len(b.req.Password) == 0 {
 		// RFC 4513, section 5.1.2.
-		return nil, ldap.Errorf(ldap.ResultUnwillingToPerform, "unauthenticated bind: the password is empty")
+		return ldap.Errorf(ldap.ResultUnwillingToPerform, "unauthenticated bind: the password is empty")
 	}
-	whole := Attempt{Name: who.name, Account: who.account, Known: who.known, Addr: req.Addr, Password: Secret(req.Password)}
-	if who.code != "" {
-		whole.Code, whole.CodeIn = who.code, InUsername
+	b.client = p.clientAt(b.req.Addr)
+	whole := Attempt{Name: b.name, Account: b.account, Known: b.known, Addr: b.req.Addr, Password: Secret(b.req.Password)}
+	if b.code != "" {
+		whole.Code, whole.CodeIn = b.code, InUsername
 	}
 	if p.CodeInPassword {
 		if head, code, ok := mfa.Split(whole.Password, p.Separator); ok {
 			split := whole
 			split.Password, split.Code, split.CodeIn = head, code, InPassword
-			return []Attempt{split, whole}, nil
+			if b.guarded = b.client.PerUserKeys; !b.guarded {
+				b.readings = append(b.readings, reading{Attempt: split})
+			}
 		}
 	}
-	return []Attempt{whole}, nil
+	b.readings = append(b.readings, reading{Attempt: whole})
+	return nil
 }
 
-// recall looks for a reading that needs no authentication.
-func (p *Pipeline) recall(attempts []Attempt) (Granted, bool) {
-	if p.recaller == nil || !attempts[0].Known {
-		return Granted{}, false
+// clientAt says who binds from an address.
+func (p *Pipeline) clientAt(a netip.Addr) Client {
+	c := p.Client(a)
+	if c.Name == "" {
+		c.Name = addressKey(a)
 	}
-	for _, a := range attempts {
-		if g, ok := p.recaller.Recall(a); ok {
-			return g, true
-		}
-	}
-	return Granted{}, false
+	return c
 }
 
 // authenticate tries the readings. If all are denied, it tells of the one that
 // came closest.
-func (p *Pipeline) authenticate(ctx context.Context, attempts []Attempt) (Granted, error) {
+func (p *Pipeline) authenticate(ctx context.Context, b *login) (Granted, error) {
+	taken, paired := p.pair(b)
+	g, err := p.tryAll(ctx, b)
+	if err == nil {
+		return g, nil
+	}
 	var denied *Denied
-	for _, a := range attempts {
-		g, err := p.Authenticator.Authenticate(ctx, a)
+	if !errors.As(err, &denied) || !denied.Reason.passwordRight() {
+		if paired {
+			p.Logins.Return(taken) // no flow has judged the code
+		}
+		return Granted{}, err
+	}
+	switch {
+	case denied.Reason.factorWrong() && b.several():
+		return Granted{}, p.undecided(b)
+	case denied.Reason.factorWrong() && b.blind:
+		return Granted{}, couldNotTell(errBlind)
+	}
+	return Granted{}, denied
+}
+
+func (p *Pipeline) tryAll(ctx context.Context, b *login) (Granted, error) {
+	var denied *Denied
+	for i := range b.readings {
+		r := &b.readings[i]
+		g, err := p.Authenticator.Authenticate(ctx, r.Attempt)
 		if err == nil {
+			b.right = &r.Attempt
 			return g, nil
 		}
 		if l := (*Limited)(nil); errors.As(err, &l) {
@@ -207,6 +322,9 @@ func (p *Pipeline) authenticate(ctx context.Context, attempts []Attempt) (Grante
 		var d *Denied
 		if !errors.As(err, &d) {
 			return Granted{}, couldNotTell(err)
+		}
+		if r.matched != nil && !d.Reason.passwordRight() {
+			p.forget(ctx, b.key, r.matched) // it was right once
 		}
 		if d.Final {
 			return Granted{}, d
@@ -220,36 +338,39 @@ func (p *Pipeline) authenticate(ctx context.Context, attempts []Attempt) (Grante
 
 // explain names the likely mistake of a user who put a code behind the
 // password where none is taken.
-func (p *Pipeline) explain(attempts []Attempt, err error) error {
+func (p *Pipeline) explain(b *login, err error) error {
 	var d *Denied
-	if p.CodeInPassword || !errors.As(err, &d) || d.Reason != WrongPassword {
+	if p.CodeInPassword && !b.guarded || !errors.As(err, &d) || d.Reason != WrongPassword {
 		return err
 	}
-	if _, _, ok := mfa.Split(attempts[0].Password, p.Separator); ok {
+	if b.guarded {
+		return &Denied{Reason: CodeGuarded, Final: d.Final}
+	}
+	if _, _, ok := mfa.Split(b.readings[0].Password, p.Separator); ok {
 		return &Denied{Reason: CodeInSecret, Final: d.Final}
 	}
 	return err
 }
 
-// record counts a denied bind, and returns what the client is told. What could
+// settle counts a denied bind, and returns what the client is told. What could
 // not be told counts nowhere. A bind that was under way when others reached
 // the limit is held to it too, or parallel guesses would be free.
-func (p *Pipeline) record(c count, err error) error {
+func (p *Pipeline) settle(ctx context.Context, c count, err error) error {
 	var denied *Denied
 	if err != nil && !errors.As(err, &denied) {
 		return err
 	}
-	if limited := p.limiter.settle(c, denied); limited != nil {
+	if limited := p.limiter.settle(ctx, c, denied); limited != nil {
 		return limited
 	}
 	return err
 }
 
-// key names the subject where failures are counted: the user, whichever name
-// was used, or the name that nobody has.
-func (s subject) key() string {
-	if s.known {
-		return "user " + s.account.UUID
+// subject names the user where failures are counted, whichever name was used,
+// or the name that nobody has.
+func (b *login) subject() string {
+	if b.known {
+		return "user " + b.account.UUID
 	}
-	return "name " + string(ldap.Fold(nil, []byte(s.name)))
+	return "name " + string(ldap.Fold(nil, []byte(b.name)))
 }

@@ -223,7 +223,7 @@ func TestBind(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	s := newServer(t, nil, nil)
+	s := newServer(t, nil, remembering(t))
 	for _, source := range []bind.Source{bind.SourceHash, bind.SourceMemory} {
 		id, err := s.bind(t, userDN("SERVICE"), "secret")
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
 
 	"ldapd/internal/ldap"
 )
@@ -37,7 +38,7 @@ func (k *key) digest(parts ...string) (d digest) {
 // apart: the user, the secrets, and the address, which policies may look at.
 func (k *key) attempt(a Attempt) digest {
 	return k.digest("attempt", a.Account.Base, a.subject(), a.Addr.String(),
-		string(a.Password), string(a.Code), string(rune(a.CodeIn)))
+		string(a.Password), string(a.Code), string(rune(a.CodeIn)), string(a.Cookie), strconv.FormatBool(a.Quiet))
 }
 
 // subject names who an attempt is for: the user, or the name that nobody has.

@@ -1,6 +1,8 @@
 package bind
 
 import (
+	"context"
+	"crypto/sha256"
 	"net/netip"
 	"sync"
 	"time"
@@ -30,11 +32,26 @@ const (
 // maxTallies bounds the memory of each table: about 10 MiB.
 const maxTallies = 1 << 16
 
+// Tallies are the counters that replicas share. Keys and secrets are digests.
+type Tallies interface {
+	// Tally adds one, unless the secret is what was added last; a zero one
+	// always counts. It returns the count within the window that began with
+	// the first.
+	Tally(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, err error)
+	// Tallied returns the count.
+	Tallied(ctx context.Context, key [16]byte, window time.Duration) (n int, err error)
+}
+
+// tallyTime bounds a look at the shared counters: without them each replica
+// counts for itself.
+const tallyTime = 500 * time.Millisecond
+
 // limiter counts. It holds keyed digests in place of names and secrets.
 type limiter struct {
 	Limits
-	now func() time.Time
-	key key
+	shared Tallies // nil: none
+	now    func() time.Time
+	key    key
 
 	mu        sync.Mutex
 	users     table // user and address
@@ -42,13 +59,17 @@ type limiter struct {
 	codes     table // user
 }
 
-func newLimiter(l Limits, now func() time.Time) *limiter {
-	return &limiter{
-		Limits: l, now: now, key: newKey(),
+func newLimiter(o Options) *limiter {
+	l := &limiter{
+		Limits: o.Limits, shared: o.Tallies, now: o.Now, key: newKey(),
 		users:     table{window: failureWindow, max: maxTallies},
 		addresses: table{window: failureWindow, max: maxTallies},
 		codes:     table{window: wrongCodeWindow, max: maxTallies},
 	}
+	if o.Key != nil {
+		l.key = key(sha256.Sum256(append([]byte("ldapd limits "), o.Key...)))
+	}
+	return l
 }
 
 // count says where a bind counts.
@@ -57,13 +78,13 @@ type count struct {
 	secret              digest
 }
 
-func (l *limiter) count(who subject, req Request) count {
-	user, addr := who.key(), addressKey(req.Addr)
+func (l *limiter) count(b *login) count {
+	user, addr := b.subject(), addressKey(b.req.Addr)
 	return count{
 		user:    l.key.digest("user", user, addr),
 		address: l.key.digest("address", addr),
 		code:    l.key.digest("code", user),
-		secret:  l.key.digest("secret", user, string(who.code), string(req.Password)),
+		secret:  l.key.digest("secret", user, string(b.code), string(b.req.Password)),
 	}
 }
 
@@ -79,11 +100,15 @@ func addressKey(a netip.Addr) string {
 	return a.String()
 }
 
-// admit refuses a bind that is beyond a limit.
-func (l *limiter) admit(c count) error {
+// admit refuses a bind that is beyond a limit, here or at another replica.
+func (l *limiter) admit(ctx context.Context, c count) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.over(c); e != nil {
+	e := l.over(c)
+	l.mu.Unlock()
+	if e == nil {
+		e = l.elsewhere(ctx, c, nil)
+	}
+	if e != nil {
 		return e
 	}
 	return nil
@@ -91,7 +116,14 @@ func (l *limiter) admit(c count) error {
 
 // settle counts a bind that was tried; denied is nil if it was granted. It
 // returns the refusal if the limit was reached by others in the meantime.
-func (l *limiter) settle(c count, denied *Denied) *Limited {
+func (l *limiter) settle(ctx context.Context, c count, denied *Denied) *Limited {
+	if e := l.settleHere(c, denied); e != nil {
+		return e
+	}
+	return l.elsewhere(ctx, c, denied)
+}
+
+func (l *limiter) settleHere(c count, denied *Denied) *Limited {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.over(c); e != nil || denied == nil {
@@ -108,6 +140,40 @@ func (l *limiter) settle(c count, denied *Denied) *Limited {
 		l.codes.add(c.code, c.secret, now)
 	case FactorDenied:
 		l.codes.add(c.code, digest{}, now) // who asks often enough is let in at last
+	}
+	return nil
+}
+
+// elsewhere holds a bind to what all replicas count together, and adds it if
+// it was denied. A counter that cannot be asked refuses nobody.
+func (l *limiter) elsewhere(ctx context.Context, c count, denied *Denied) *Limited {
+	if l.shared == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tallyTime)
+	defer cancel()
+	over := func(key, secret digest, window time.Duration, limit int, counts bool) bool {
+		if limit <= 0 {
+			return false
+		}
+		if counts {
+			n, err := l.shared.Tally(ctx, key, secret, window)
+			return err == nil && n > limit
+		}
+		n, err := l.shared.Tallied(ctx, key, window)
+		return err == nil && n >= limit
+	}
+	code := c.secret
+	if denied != nil && denied.Reason == FactorDenied {
+		code = digest{}
+	}
+	switch {
+	case over(c.user, c.secret, failureWindow, l.FailuresPerUser, denied != nil):
+		return &Limited{LimitUser}
+	case over(c.address, c.secret, failureWindow, l.FailuresPerAddress, denied != nil):
+		return &Limited{LimitAddress}
+	case over(c.code, code, wrongCodeWindow, wrongCodes, denied != nil && (denied.Reason == WrongCode || denied.Reason == FactorDenied)):
+		return &Limited{LimitCode}
 	}
 	return nil
 }

@@ -178,7 +178,10 @@ func TestLimitCodeCountsOnlyCodes(t *testing.T) {
 // TestRememberedPasswordPassesLimits: an attacker must not lock out who has
 // logged in before.
 func TestRememberedPasswordPassesLimits(t *testing.T) {
-	s := limited(t, 2, 3)
+	s := newServer(t, nil, func(o *bind.Options) {
+		remembering(t)(o)
+		o.Limits = bind.Limits{FailuresPerUser: 2, FailuresPerAddress: 3}
+	})
 	s.expect(t, here, "alice", "secret", "granted alice none")
 	s.expect(t, here, "alice", "a", denied)
 	s.expect(t, here, "alice", "b", denied)

@@ -2,6 +2,9 @@ package bind
 
 import (
 	"net/netip"
+	"slices"
+
+	"ldapd/internal/ldap"
 )
 
 // Logins knows which login searches are open: Nextcloud looks a login name up
@@ -25,4 +28,52 @@ type Login struct {
 	ID   uint64
 	Name string // without the code, as the client wrote it
 	Code Secret // empty: none
+}
+
+// same reports that two searches are for one login.
+func (l Login) same(other Login) bool {
+	fold := func(s string) string { return string(ldap.Fold(nil, []byte(s))) }
+	return l.Code == other.Code && fold(l.Name) == fold(other.Name)
+}
+
+// look finds the login searches that the bind may belong to.
+func (p *Pipeline) look(b *login) {
+	if p.Logins != nil && b.known && !b.looked {
+		b.open, b.looked = p.Logins.Open(b.req.Addr, b.account.Base, b.account.UUID), true
+	}
+}
+
+// several reports that the bind may belong to logins that differ.
+func (b *login) several() bool {
+	return slices.ContainsFunc(b.open, func(l Login) bool { return !l.same(b.open[0]) })
+}
+
+// pair gives the code of the login search that the bind belongs to, to the
+// readings without one. It returns the search if it did.
+func (p *Pipeline) pair(b *login) (taken uint64, ok bool) {
+	if !p.CodeInUsername {
+		return 0, false
+	}
+	if p.look(b); len(b.open) == 0 || b.open[0].Code == "" || b.several() {
+		return 0, false
+	}
+	for _, l := range b.open {
+		if !p.Logins.Take(l.ID) {
+			continue
+		}
+		for i := range b.readings {
+			if r := &b.readings[i]; r.CodeIn == NoCode {
+				r.Code, r.CodeIn = l.Code, InUsername
+			}
+		}
+		return l.ID, true
+	}
+	return 0, false
+}
+
+// served closes the login search that a granted bind belonged to.
+func (p *Pipeline) served(b *login) {
+	if len(b.open) > 0 {
+		p.Logins.Served(b.open[0].ID)
+	}
 }

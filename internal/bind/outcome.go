@@ -11,7 +11,7 @@ import (
 type Reason string
 
 // Denied: the answer is 49, and takes the same time for each of them. For
-// NoAccess it is 50.
+// NoAccess it is 50, and for CodeGuarded the text says what to do.
 const (
 	UnknownUser    Reason = "unknown_user" // no such user, or no DN of a user
 	Inactive       Reason = "inactive"     // the user is disabled
@@ -22,6 +22,7 @@ const (
 	CodeUsed       Reason = "code_used"       // right password and code, but the code served before
 	CodeUnexpected Reason = "code_unexpected" // right password, and a code for a user without a second factor
 	CodeInSecret   Reason = "code_in_secret"  // wrong, and it ends in what looks like a code, which mfa.code_in takes elsewhere
+	CodeGuarded    Reason = "code_guarded"    // wrong, and it ends in what looks like a code, which this client may not put there
 	FactorDenied   Reason = "factor_denied"   // right password, but the user did not confirm
 	FactorUnusable Reason = "factor_unusable" // right password, but the user has no second factor that LDAP can ask for
 	Policy         Reason = "policy"          // a policy of the flow refused, or the flow did
@@ -43,6 +44,7 @@ const (
 	BadDN       Reason = "bad_dn"      // the answer is 34
 	EmptySecret Reason = "no_secret"   // the answer is 53
 	Unavailable Reason = "unavailable" // could not be told, the answer is 52
+	Unpaired    Reason = "undecided"   // right password, but not which login it is of: 52
 )
 
 // passwordRight reports that the password was not what was in the way.
@@ -53,6 +55,10 @@ func (r Reason) passwordRight() bool {
 	}
 	return false
 }
+
+// factorWrong reports that the password was right and the second factor in the
+// way.
+func (r Reason) factorWrong() bool { return r.passwordRight() && r != NoAccess }
 
 // Denied is the error of a bind with a wrong credential, or of a user who may
 // not bind.
@@ -72,8 +78,15 @@ func (d *Denied) Unwrap() error {
 	if d.Reason == NoAccess {
 		return ldap.Errorf(ldap.ResultInsufficientAccess, "no access to this application")
 	}
+	if d.Reason == CodeGuarded {
+		return ldap.Errorf(ldap.ResultInvalidCredentials, "%s", guardText)
+	}
 	return ldap.Errorf(ldap.ResultInvalidCredentials, "invalid credentials")
 }
+
+// guardText says the same for every password that ends like this.
+const guardText = "invalid credentials; a one-time code behind the password is refused for this client, " +
+	"as it would break the encryption keys: put it behind the login name (name;123456) and leave the password as it is"
 
 // Limited is the error of a bind that was refused because of those before it.
 // It says nothing about the credential.
@@ -124,6 +137,9 @@ func Classify(err error) (Outcome, Reason) {
 		case ldap.ResultUnwillingToPerform:
 			return OutcomeRefused, EmptySecret
 		}
+	}
+	if errors.Is(err, errUndecided) {
+		return OutcomeUnknown, Unpaired
 	}
 	return OutcomeUnknown, Unavailable
 }

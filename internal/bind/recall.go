@@ -1,0 +1,253 @@
+package bind
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"ldapd/internal/ldap"
+	"ldapd/internal/verified"
+)
+
+// Memory says when a verified bind answers.
+type Memory struct {
+	Reprove  time.Duration // since the last proof: then it is proved again
+	Access   time.Duration // between two questions for access; 0: none
+	StaleFor time.Duration // since it was last known to be good: then it does not answer
+	MaxAge   time.Duration // since the factor was proved, or the password of who has none
+
+	Scope    Scope
+	Remember time.Duration // of a factor that the backend does not remember
+}
+
+// Until returns when a proof expires. What the backend remembers, it also
+// forgets.
+func (m Memory) Until(f *verified.Proof) time.Time {
+	switch {
+	case !f.Until.IsZero():
+		return f.Until
+	case f.Cookie != "":
+		return f.At.Add(m.MaxAge)
+	}
+	return f.At.Add(min(m.MaxAge, m.Remember))
+}
+
+// Scope is what a second factor that was proved admits.
+type Scope string
+
+const (
+	ScopeLogin  Scope = "login"  // the same login name, with its code, and password
+	ScopeClient Scope = "client" // the password, from the same client
+	ScopeUser   Scope = "user"   // the password, from anywhere
+	ScopeOff    Scope = "off"    // nothing
+)
+
+// verdict is what a verified bind says of a reading.
+type verdict uint8
+
+const (
+	lacking   verdict = iota // the factor must be proved
+	admitted                 // by a proof, or because none is needed
+	undecided                // which login it belongs to cannot be told
+)
+
+var (
+	errUndecided = errors.New("the password is right, and whether it comes with a proved code cannot be told: set Nextcloud's ldapCacheTTL to 0")
+	errBlind     = errors.New("the password is right, and the store of verified binds cannot be asked for the code")
+)
+
+// recall looks for a verified bind in memory, which takes no time.
+func (p *Pipeline) recall(b *login) (Granted, bool, error) {
+	if p.Book == nil || !b.known {
+		return Granted{}, false, nil
+	}
+	b.key = verified.Key{Base: b.account.Base, User: b.account.UUID}
+	p.stamp(b)
+	for i := range b.readings {
+		r := &b.readings[i]
+		if r.matched, _ = p.Book.Find(b.key, r.Password); r.matched == nil {
+			continue
+		}
+		switch v, proof := p.judge(b, r); {
+		case v == lacking || p.doubted(b, r.matched):
+		case v == undecided:
+			return Granted{}, false, p.undecided(b)
+		default:
+			return p.serve(b, r, proof), true, nil
+		}
+	}
+	return Granted{}, false, nil
+}
+
+// search looks for a verified bind without sparing the effort, and has one
+// that is in doubt proved again. For who is not known it does the same, in
+// vain.
+func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) {
+	if p.Book == nil {
+		return Granted{}, false, nil
+	}
+	for i := range b.readings {
+		r := &b.readings[i]
+		c, epoch, err := p.Book.Search(ctx, b.lookup(), r.Password)
+		if i == 0 {
+			b.epoch = epoch
+		}
+		b.blind = b.blind || err != nil
+		if r.matched = c; c == nil || !b.known {
+			continue
+		}
+		if b.guarded {
+			continue
+		}
+		v, proof := p.judge(b, r)
+		if v != lacking && p.doubted(b, c) {
+			if err := p.renew(ctx, b, r); err != nil {
+				return Granted{}, false, err
+			}
+			if r.matched, _ = p.Book.Find(b.key, r.Password); r.matched == nil {
+				continue
+			}
+			if v, proof = p.judge(b, r); p.doubted(b, r.matched) {
+				continue // changed again in the meantime
+			}
+		}
+		switch v {
+		case admitted:
+			return p.serve(b, r, proof), true, nil
+		case undecided:
+			return Granted{}, false, p.undecided(b)
+		}
+	}
+	return Granted{}, false, nil
+}
+
+// lookup returns the key to search by, one that nobody has for who is not
+// known.
+func (b *login) lookup() verified.Key {
+	if !b.known {
+		return verified.Key{Base: b.account.Base, User: "nobody"}
+	}
+	return b.key
+}
+
+// judge says what a verified bind with the password of a reading makes of it.
+// The proof is the one that admits, if one was needed.
+func (p *Pipeline) judge(b *login, r *reading) (verdict, *verified.Proof) {
+	c := r.matched
+	proved := func(w verified.Way, code Secret) *verified.Proof {
+		return p.proof(c, func(f *verified.Proof) bool {
+			return f.Way == w && p.Book.HasCode(b.key, f.Code, code)
+		})
+	}
+	if r.CodeIn == InPassword { // the string identifies itself
+		if f := proved(verified.ByPassword, r.Code); f != nil && (p.Memory.Scope != ScopeOff || !c.Factored) {
+			return admitted, f
+		}
+		return lacking, nil
+	}
+	if !c.Factored {
+		return admitted, nil
+	}
+	if p.Memory.Scope == ScopeOff {
+		return lacking, nil
+	}
+	if r.CodeIn == InUsername {
+		if f := proved(verified.ByName, r.Code); f != nil {
+			return admitted, f
+		}
+		return lacking, nil
+	}
+	if f := p.proof(c, func(f *verified.Proof) bool {
+		switch {
+		case f.Way == verified.ByItself, p.Memory.Scope == ScopeUser:
+			return true
+		case f.Way == verified.ByUnlock, p.Memory.Scope == ScopeClient:
+			return f.Client == b.client.Name
+		}
+		return false
+	}); f != nil {
+		return admitted, f
+	}
+	if p.Memory.Scope != ScopeLogin {
+		return lacking, nil
+	}
+	return p.judgeLogin(b, c, proved)
+}
+
+// judgeLogin is judge for a bind whose code stands in a login search, if it
+// has one.
+func (p *Pipeline) judgeLogin(b *login, c *verified.Credential, proved func(verified.Way, Secret) *verified.Proof) (verdict, *verified.Proof) {
+	p.look(b)
+	if len(b.open) == 0 {
+		// Of a login that sends its name each time, or by a client that
+		// remembers what it found for the name.
+		if p.proof(c, func(f *verified.Proof) bool { return f.Way == verified.ByName }) != nil {
+			return undecided, nil
+		}
+		return lacking, nil
+	}
+	var proof *verified.Proof
+	for _, l := range b.open {
+		var f *verified.Proof
+		if l.Code != "" {
+			f = proved(verified.ByName, l.Code)
+		}
+		switch {
+		case f == nil && b.several():
+			return undecided, nil
+		case f == nil:
+			return lacking, nil
+		}
+		proof = f
+	}
+	return admitted, proof // whichever login it is
+}
+
+// proof returns the first proof that is still good and that the function
+// takes.
+func (p *Pipeline) proof(c *verified.Credential, take func(*verified.Proof) bool) *verified.Proof {
+	now := p.Now()
+	for i := range c.Proofs {
+		if f := &c.Proofs[i]; p.good(f, now) && take(f) {
+			return f
+		}
+	}
+	return nil
+}
+
+// good reports that a proof has not expired.
+func (p *Pipeline) good(f *verified.Proof, now time.Time) bool { return now.Before(p.Memory.Until(f)) }
+
+// doubted reports that a credential must be proved before it answers.
+func (p *Pipeline) doubted(b *login, c *verified.Credential) bool {
+	now := p.Now()
+	return c.Doubt || !b.account.Active ||
+		c.PasswordStamp != b.passwordStamp || c.FactorStamp != b.factorStamp ||
+		!now.Before(c.Told.Add(p.Memory.StaleFor)) ||
+		!c.Factored && !now.Before(c.First.Add(p.Memory.MaxAge))
+}
+
+// stamp notes which credentials the user has at the moment.
+func (p *Pipeline) stamp(b *login) {
+	if p.stamper != nil {
+		b.passwordStamp, b.factorStamp = p.stamper.Stamps(b.account)
+	}
+}
+
+// serve answers from memory, and has the credential proved again if it is
+// time.
+func (p *Pipeline) serve(b *login, r *reading, proof *verified.Proof) Granted {
+	g := Granted{Search: r.matched.Search, Source: SourceMemory, Factor: FactorNone}
+	if proof != nil {
+		g.Factor = Factor(proof.Factor)
+	}
+	p.served(b)
+	p.freshen(b, r)
+	return g
+}
+
+// undecided is the answer to a right password whose login cannot be told.
+func (p *Pipeline) undecided(b *login) error {
+	p.Metrics.undecided(b.client.Name, p.Now())
+	return &ldap.Error{Code: ldap.ResultUnavailable, Message: "cannot authenticate at the moment", Err: errUndecided}
+}

@@ -1,0 +1,268 @@
+package bind
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ldapd/internal/verified"
+)
+
+const (
+	// inStep is how old the directory may be for what it says to count as
+	// asked now.
+	inStep = 5 * time.Minute
+	// renewTime bounds a renewal that nobody waits for.
+	renewTime = 2 * time.Minute
+	// What could not be told is asked again after a minute, then twice that
+	// each time.
+	retryFirst = time.Minute
+	retryLast  = time.Hour
+)
+
+// renewals are the credentials that are being asked about in the background,
+// or that could not be a while ago.
+type renewals struct {
+	mu  sync.Mutex
+	all map[string]renewal // by user and id of the credential
+}
+
+type renewal struct {
+	running bool
+	retry   time.Time
+	wait    time.Duration
+}
+
+// begin reports that the caller may ask now; end must follow.
+func (s *renewals) begin(id string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.all[id]
+	if r.running || now.Before(r.retry) {
+		return false
+	}
+	if s.all == nil {
+		s.all = make(map[string]renewal)
+	}
+	r.running = true
+	s.all[id] = r
+	return true
+}
+
+func (s *renewals) end(id string, now time.Time, told bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if told {
+		delete(s.all, id)
+		return
+	}
+	wait := max(min(2*s.all[id].wait, retryLast), retryFirst)
+	s.all[id] = renewal{retry: now.Add(wait), wait: wait}
+}
+
+// Settled reports that nothing runs in the background.
+func (p *Pipeline) Settled() bool { return p.background.Load() == 0 }
+
+// spawn runs something in the background, which Close ends.
+func (p *Pipeline) spawn(limit time.Duration, f func(ctx context.Context)) {
+	if p.ctx.Err() != nil {
+		return
+	}
+	p.background.Add(1)
+	p.wg.Go(func() {
+		defer p.background.Add(-1)
+		ctx, cancel := context.WithTimeout(p.ctx, limit)
+		defer cancel()
+		f(ctx)
+	})
+}
+
+// freshen has a credential that answered asked about in the background, if it
+// is time.
+func (p *Pipeline) freshen(b *login, r *reading) {
+	now, c := p.Now(), r.matched
+	var ask func(context.Context, *login, *reading) error
+	switch {
+	case now.Sub(c.Proved) >= p.Memory.Reprove+p.spread(c) && (!c.Factored || p.reminder(c) != nil):
+		ask = p.askFlow
+	case p.accessDue(c, now):
+		ask = p.askAccess
+	case now.Sub(c.Told) >= p.Memory.Reprove+p.spread(c):
+		ask = p.askDirectory
+	default:
+		return
+	}
+	id := b.key.User + " " + b.key.Base + " " + c.ID
+	if !p.renewals.begin(id, now) {
+		return
+	}
+	p.spawn(renewTime, func(ctx context.Context) {
+		err := ask(ctx, b, r)
+		var denied *Denied
+		told := err == nil || errors.As(err, &denied)
+		p.renewals.end(id, p.Now(), told)
+		p.Metrics.renewed(err)
+		switch {
+		case denied != nil:
+			p.Log.Info("verified bind ended", zap.String("user", b.account.Username), zap.String("reason", string(denied.Reason)))
+		case err != nil && p.ctx.Err() == nil:
+			p.Log.Warn("verified bind not proved again, it stays for now", zap.String("user", b.account.Username),
+				zap.Time("told", c.Told), zap.Error(err))
+		}
+	})
+}
+
+// spread keeps the flows of many apart, and those of one user below two a day.
+func (p *Pipeline) spread(c *verified.Credential) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(c.ID))
+	return p.Memory.Reprove / 4 * time.Duration(h.Sum32()%1024) / 1024
+}
+
+// reminder returns the proof to remind the backend of: of those that it
+// remembers itself the one that was asked about least lately.
+func (p *Pipeline) reminder(c *verified.Credential) *verified.Proof {
+	now := p.Now()
+	var found *verified.Proof
+	for i := range c.Proofs {
+		if f := &c.Proofs[i]; f.Cookie != "" && p.good(f, now) && (found == nil || f.Asked.Before(found.Asked)) {
+			found = f
+		}
+	}
+	return found
+}
+
+// askFlow asks by a flow that needs nothing of the user.
+func (p *Pipeline) askFlow(ctx context.Context, b *login, r *reading) (err error) {
+	if _, b.epoch, err = p.Book.Search(ctx, b.key, r.Password); err != nil {
+		return err
+	}
+	return p.renew(ctx, b, r)
+}
+
+// renew proves a credential again, by a flow in which the backend may be
+// reminded of a factor, but the user is asked for none. It returns nil if the
+// password is right, a *Denied if the credential is gone now, and any other
+// error if it could not be told.
+func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
+	a, reminder := r.Attempt, p.reminder(r.matched)
+	a.Code, a.CodeIn, a.Quiet = "", NoCode, true
+	if reminder != nil {
+		a.Cookie = reminder.Cookie
+	}
+	g, err := p.Authenticator.Authenticate(ctx, a)
+	var denied *Denied
+	switch {
+	case err == nil:
+		p.prove(ctx, b, r.Password, g, func(c *verified.Credential) {
+			if a.Cookie == "" {
+				c.Factored = false // or the flow would have asked
+				return
+			}
+			p.reminded(c, reminder.ID, g.Cookie)
+		})
+		return nil
+	case !errors.As(err, &denied):
+		return couldNotTell(err)
+	case !denied.Reason.factorWrong():
+		p.forget(ctx, b.key, r.matched)
+		return denied
+	}
+	// The password is right, and the factor is due.
+	gone := false
+	now := p.Now()
+	err = p.Book.Update(ctx, b.key, r.matched.ID, func(c *verified.Credential) bool {
+		gone = false
+		if reminder != nil {
+			c.Proofs = slices.DeleteFunc(slices.Clone(c.Proofs), func(f verified.Proof) bool { return f.ID == reminder.ID })
+		}
+		if c.FactorStamp != b.factorStamp {
+			c.Proofs = nil
+		}
+		c.PasswordStamp, c.FactorStamp = b.passwordStamp, b.factorStamp
+		c.Factored, c.Doubt = true, false
+		c.Proved, c.Told = now, now
+		gone = len(c.Proofs) == 0
+		return !gone
+	})
+	if err != nil {
+		return couldNotTell(err)
+	}
+	if gone {
+		p.endSession(b.key.Base, r.matched.Session)
+		return denied
+	}
+	return nil
+}
+
+// reminded notes that the backend still takes a factor for proved.
+func (p *Pipeline) reminded(c *verified.Credential, id string, cookie Secret) {
+	c.Proofs = slices.Clone(c.Proofs)
+	for i := range c.Proofs {
+		if f := &c.Proofs[i]; f.ID == id {
+			f.Asked = p.Now()
+			if cookie != "" {
+				f.Cookie = cookie
+			}
+		}
+	}
+}
+
+// askDirectory takes what the directory says for an answer, if it is not old.
+// Its facts are looked at by each bind.
+func (p *Pipeline) askDirectory(ctx context.Context, b *login, r *reading) error {
+	now := p.Now()
+	if p.Synced != nil && now.Sub(p.Synced()) > inStep {
+		return errOutOfStep
+	}
+	return p.Book.Update(ctx, b.key, r.matched.ID, func(c *verified.Credential) bool {
+		c.Told = now
+		return true
+	})
+}
+
+var errOutOfStep = errors.New("the directory is not up to date")
+
+// sweepEvery is how often Run looks for what is of no more use.
+const sweepEvery = time.Hour
+
+// Run removes, until ctx ends, what can never answer again: nobody asked for
+// it, or the user is gone.
+func (p *Pipeline) Run(ctx context.Context) {
+	if p.Book == nil {
+		return
+	}
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			p.Sweep(ctx)
+		}
+	}
+}
+
+// Sweep is one round of Run.
+func (p *Pipeline) Sweep(ctx context.Context) {
+	now := p.Now()
+	for _, e := range p.Book.All() {
+		for _, c := range e.Record.Credentials {
+			if now.Sub(c.Told) < max(p.Memory.MaxAge, p.Memory.StaleFor) {
+				continue
+			}
+			err := p.Book.Update(ctx, e.Key, c.ID, func(c *verified.Credential) bool {
+				return now.Sub(c.Told) < max(p.Memory.MaxAge, p.Memory.StaleFor)
+			})
+			if err != nil {
+				p.Log.Warn("old verified bind not removed", zap.String("user", e.Record.Username), zap.Error(err))
+			}
+		}
+	}
+}
