@@ -85,9 +85,6 @@ func (a *Authenticator) Stamps(of directory.Account) (password, factor string) {
 	return u.passwordStamp, u.factorStamp
 }
 
-// Recall remembers nothing.
-func (a *Authenticator) Recall(bind.Attempt) (bind.Granted, bool) { return bind.Granted{}, false }
-
 // Authenticate implements bind.Authenticator.
 func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
 	c := a.content.Load()
