@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +10,7 @@ import (
 
 	"ldapd/internal/config"
 	"ldapd/internal/control"
+	"ldapd/internal/daemon"
 )
 
 // running returns the server that runs with a configuration.
@@ -31,17 +30,12 @@ func withBinds(ctx context.Context, path string, f func(context.Context, control
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	s, closer, err := offline(cfg)
+	s, closer, err := daemon.OpenOffline(cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	return f(ctx, s)
-}
-
-// offline opens the store of verified binds while no server runs.
-func offline(cfg *config.Config) (control.Service, io.Closer, error) {
-	return nil, nil, fmt.Errorf("%w (no control socket in %s)", control.ErrNotRunning, cfg.StateDir)
 }
 
 // clock writes a time for tables, in the local time zone.

@@ -20,6 +20,7 @@ type backend interface {
 	authenticator() bind.Authenticator
 	run(ctx context.Context) // keeps the directory up to date
 	reload()                 // reads everything now
+	synced() time.Time       // when the directory was known to be what the source has
 }
 
 // served is the directory as it is at the moment.
@@ -55,6 +56,22 @@ func (s *served) tree(dn ldap.DN) (bind.Directory, error) {
 	return nil, nil
 }
 
+// find returns the tree that has a user of that name, or else any: who is not
+// known is looked up all the same.
+func (s *served) find(name string) (bind.Directory, error) {
+	forest := s.forest.Load()
+	if forest == nil {
+		return nil, bind.ErrNotLoaded
+	}
+	trees := forest.Trees()
+	for _, tree := range trees {
+		if _, ok := tree.AccountByName(name); ok {
+			return tree, nil
+		}
+	}
+	return trees[0], nil
+}
+
 // fileBackend serves the users file and nothing else.
 type fileBackend struct{ *usersFile }
 
@@ -78,6 +95,9 @@ func openFile(cfg *config.Config, builtin *local.File, s *served, u usersFile) (
 }
 
 func (b fileBackend) authenticator() bind.Authenticator { return b.auth }
+
+// synced implements backend: the file is watched.
+func (b fileBackend) synced() time.Time { return b.now() }
 
 func tree(cfg *config.Config) directory.Tree {
 	return directory.Tree{BaseDN: cfg.BaseDN, UIDStart: cfg.Directory.UIDStart, GIDStart: cfg.Directory.GIDStart}

@@ -27,7 +27,7 @@ func (r *Report) outpost(cfg *config.Config) {
 			return
 		}
 	}
-	client, err := newClient(cfg, "check")
+	client, err := newClient(cfg, "check", nil)
 	if err != nil {
 		r.problem(err)
 		return

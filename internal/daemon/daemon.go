@@ -4,8 +4,10 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -17,14 +19,17 @@ import (
 
 	"ldapd/internal/admin"
 	"ldapd/internal/bind"
-	"ldapd/internal/cache"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
+	"ldapd/internal/control"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
+	"ldapd/internal/pairing"
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
+	"ldapd/internal/unlock"
+	"ldapd/internal/verified"
 )
 
 // Options make a Daemon.
@@ -32,28 +37,43 @@ type Options struct {
 	Config  *config.Config
 	Log     *zap.Logger
 	Version string
-	Users   *local.File // in place of the file that Config names, if not nil
+	Users   *local.File      // in place of the file that Config names, if not nil
+	Now     func() time.Time // of binds, sessions and codes; nil: time.Now
 }
 
 // Daemon is a server with everything around it.
 type Daemon struct {
 	cfg     *config.Config
 	log     *zap.Logger
+	now     func() time.Time
+	version string
+	since   time.Time
 	certs   *certs.Store
-	codes   *cache.Bolt
+	store   store
+	book    *verified.Book
 	served  *served
 	backend backend
+	binding *bind.Metrics
+	binds   *bind.Pipeline
 	server  *server.Server
 	admin   *admin.Server
+	control *control.Server
+	unlock  *unlock.Server // nil: off
 
-	ldap, ldaps, http listeners // empty: off
-	stopping          atomic.Bool
+	unlockCerts              *certs.Store // nil: those of LDAP
+	commands                 net.Listener
+	ldap, ldaps, http, https listeners // empty: off
+	stopping                 atomic.Bool
 }
 
 // Open opens the state, loads certificate and users and listens on the
 // addresses. It serves nothing yet; follow it by Run, or by Close.
 func Open(o Options) (d *Daemon, err error) {
-	d = &Daemon{cfg: o.Config, log: o.Log}
+	d = &Daemon{cfg: o.Config, log: o.Log, now: o.Now, version: o.Version}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	d.since = d.now()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -68,10 +88,26 @@ func Open(o Options) (d *Daemon, err error) {
 func (d *Daemon) open(o Options) (err error) {
 	cfg := o.Config
 	m := newMetrics(o.Version)
-	if d.codes, err = openCodes(cfg, time.Now); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	if d.store, err = openStore(ctx, cfg, d.now, d.log.Named("store")); err != nil {
 		return err
 	}
-	key, err := cookieKey(cfg)
+	keys, err := parseKeys(cfg)
+	if err != nil {
+		return err
+	}
+	paging, err := keys.Derive("paging")
+	if err != nil {
+		return err
+	}
+	limits, err := keys.Derive("limits")
+	if err != nil {
+		return err
+	}
+	d.book, err = openBook(ctx, cfg, d.store, verified.Options{
+		Keys: keys, Now: d.now, Log: d.log.Named("verified"), Metrics: verified.NewMetrics(m.registry),
+	})
 	if err != nil {
 		return err
 	}
@@ -84,9 +120,9 @@ func (d *Daemon) open(o Options) (err error) {
 	m.certificate(d.certs.Expires)
 	shown := certs.NewSet(d.certs)
 	d.served = &served{metrics: m}
-	file := usersFile{codes: d.codes, log: d.log, metrics: m}
+	file := usersFile{codes: d.store, log: d.log, metrics: m, now: d.now}
 	if cfg.Backend == config.BackendAuthentik {
-		d.backend, err = openOutpost(cfg, o.Version, d.served, file, shown)
+		d.backend, err = openOutpost(cfg, o.Version, d.served, file, shown, func(hash string) { d.binds.SessionEnded(hash) })
 	} else {
 		d.backend, err = openFile(cfg, o.Users, d.served, file)
 	}
@@ -94,7 +130,10 @@ func (d *Daemon) open(o Options) (err error) {
 		return err
 	}
 
-	h := &handler{metrics: m, binds: d.pipeline()}
+	d.binding = bind.NewMetrics(m.registry)
+	logins := pairing.New(d.now)
+	d.binds = d.pipeline(logins, limits)
+	h := &handler{metrics: m, binds: d.binds, logins: logins}
 	d.server = server.New(server.Config{
 		Handler:   h,
 		TLSConfig: shown.TLSConfig(),
@@ -105,36 +144,71 @@ func (d *Daemon) open(o Options) (err error) {
 	})
 	h.engine = search.New(search.Config{
 		Forest:     d.served.forest.Load,
-		CookieKey:  key,
+		CookieKey:  paging,
 		Entries:    cfg.Limits.Entries,
 		Time:       cfg.Limits.SearchTime,
 		Extensions: d.server.Extensions(),
 		Version:    o.Version,
+		Login:      loginSearches(cfg),
 	})
-	d.admin = admin.New(m.registry, d.ready, nil, d.log)
-	return d.listen()
+	d.admin = admin.New(m.registry, d.ready, service{d}.Status, d.log)
+	d.control = control.New(service{d}, d.log)
+	return d.listen(shown.TLSConfig())
 }
 
-func (d *Daemon) pipeline() *bind.Pipeline {
+// openTime bounds asking the store at start.
+const openTime = 20 * time.Second
+
+// loginSearches says what searches for a login name look like. Without codes on
+// login names they are recognised all the same, for pairing.
+func loginSearches(cfg *config.Config) search.LoginConfig {
+	l := search.LoginConfig{Attributes: cfg.MFA.LoginAttributes}
+	if slices.Contains(cfg.MFA.CodeIn, config.CodeInUsername) {
+		l.Separator = cfg.MFA.Separator
+	}
+	return l
+}
+
+func (d *Daemon) pipeline(logins bind.Logins, key []byte) *bind.Pipeline {
 	cfg := d.cfg
 	o := bind.Options{
-		Directory:     d.served.tree,
-		Authenticator: d.backend.authenticator(),
-		Separator:     cfg.MFA.Separator,
+		Directory:      d.served.tree,
+		Authenticator:  d.backend.authenticator(),
+		CodeInPassword: slices.Contains(cfg.MFA.CodeIn, config.CodeInPassword),
+		CodeInUsername: slices.Contains(cfg.MFA.CodeIn, config.CodeInUsername),
+		Separator:      cfg.MFA.Separator,
+		Book:           d.book,
+		Memory:         memory(cfg),
+		Logins:         logins,
+		Client:         d.client,
+		Synced:         d.backend.synced,
 		Limits: bind.Limits{
 			FailuresPerUser:    cfg.Limits.FailuresPerUser,
 			FailuresPerAddress: cfg.Limits.FailuresPerAddress,
 		},
+		Key:     key,
+		Log:     d.log,
+		Metrics: d.binding,
+		Now:     d.now,
 	}
-	for _, in := range cfg.MFA.CodeIn {
-		switch in {
-		case config.CodeInPassword:
-			o.CodeInPassword = true
-		case config.CodeInUsername:
-			o.CodeInUsername = true
-		}
+	if cfg.Cache.Store == config.CachePostgres {
+		o.Tallies = d.store
 	}
 	return bind.New(o)
+}
+
+func memory(cfg *config.Config) bind.Memory {
+	c, r := &cfg.Cache, &cfg.MFA.Remember
+	return bind.Memory{
+		Reprove: c.Reprove, Access: c.Access, StaleFor: c.StaleFor, MaxAge: c.MaxAge,
+		Scope: bind.Scope(r.Scope), Remember: r.For,
+	}
+}
+
+// client says which of the clients that are named an address belongs to.
+func (d *Daemon) client(a netip.Addr) bind.Client {
+	c, _ := d.cfg.ClientOf(a) // else the zero value
+	return bind.Client{Name: c.Name, PerUserKeys: c.Encryption == config.EncryptionPerUser}
 }
 
 func serverLimits(l *config.Limits) server.Limits {
@@ -153,7 +227,7 @@ func serverLimits(l *config.Limits) server.Limits {
 	}
 }
 
-func (d *Daemon) listen() (err error) {
+func (d *Daemon) listen(shown *tls.Config) (err error) {
 	l := &d.cfg.Listen
 	if d.ldap, err = listen(d.cfg, "listen.ldap", l.LDAP); err != nil {
 		return err
@@ -161,8 +235,13 @@ func (d *Daemon) listen() (err error) {
 	if d.ldaps, err = listen(d.cfg, "listen.ldaps", l.LDAPS); err != nil {
 		return err
 	}
-	d.http, err = listen(d.cfg, "listen.admin", l.Admin)
-	return err
+	if d.http, err = listen(d.cfg, "listen.admin", l.Admin); err != nil {
+		return err
+	}
+	if d.commands, err = control.Listen(d.cfg.StateDir); err != nil {
+		return d.cfg.Errorf("state_dir", "%v", err)
+	}
+	return d.openUnlock(shown)
 }
 
 // LDAP returns the first address that LDAP is served on, nil if there is none.
@@ -173,6 +252,10 @@ func (d *Daemon) LDAPS() net.Addr { return d.ldaps.first() }
 
 // Admin is LDAP for the admin listener.
 func (d *Daemon) Admin() net.Addr { return d.http.first() }
+
+// Settled reports that nothing runs in the background that a bind began, for
+// tests.
+func (d *Daemon) Settled() bool { return d.binds.Settled() }
 
 // ready returns why binds and searches cannot be answered.
 func (d *Daemon) ready() error {
@@ -201,7 +284,16 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	for _, ln := range d.http {
 		g.Go(func() error { return d.admin.Serve(ln) })
 	}
+	for _, ln := range d.https {
+		g.Go(func() error { return d.unlock.Serve(proxied(ln, trusted, handshake)) })
+	}
+	g.Go(func() error { return d.control.Serve(d.commands) })
+	g.Go(func() error { d.book.Run(ctx); return nil })
+	g.Go(func() error { d.binds.Run(ctx); return nil })
 	g.Go(func() error { d.certs.Run(ctx); return nil })
+	if d.unlockCerts != nil {
+		g.Go(func() error { d.unlockCerts.Run(ctx); return nil })
+	}
 	g.Go(func() error { d.backend.run(ctx); return nil })
 	g.Go(func() error { d.follow(ctx, reload); return nil })
 	g.Go(func() error { <-ctx.Done(); d.shutdown(); return nil })
@@ -221,7 +313,7 @@ func closed(err error) error {
 
 // announce logs what is served where.
 func (d *Daemon) announce() {
-	for name, list := range map[string]listeners{"ldap": d.ldap, "ldaps": d.ldaps, "admin": d.http} {
+	for name, list := range map[string]listeners{"ldap": d.ldap, "ldaps": d.ldaps, "admin": d.http, "unlock": d.https} {
 		for _, ln := range list {
 			d.log.Info("listening", zap.String("for", name), zap.Stringer("address", ln.Addr()))
 		}
@@ -265,18 +357,34 @@ func (d *Daemon) shutdown() {
 	if err := d.admin.Shutdown(ctx); err != nil {
 		d.log.Warn("admin connections were cut off", zap.Error(err))
 	}
+	if err := d.control.Shutdown(ctx); err != nil {
+		d.log.Warn("commands were cut off", zap.Error(err))
+	}
+	if d.unlock != nil {
+		if err := d.unlock.Shutdown(ctx); err != nil {
+			d.log.Warn("unlock connections were cut off", zap.Error(err))
+		}
+	}
 }
 
 // Close releases what Open opened. Run does it by itself.
 func (d *Daemon) Close() error {
 	var errs []error
-	for _, ln := range slices.Concat(d.ldap, d.ldaps, d.http) {
+	if d.binds != nil {
+		d.binds.Close()
+	}
+	for _, ln := range slices.Concat(d.ldap, d.ldaps, d.http, d.https) {
 		if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}
-	if d.codes != nil {
-		errs = append(errs, d.codes.Close())
+	if d.commands != nil {
+		if err := d.commands.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
 	}
 	return errors.Join(errs...)
 }

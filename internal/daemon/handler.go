@@ -7,6 +7,7 @@ import (
 
 	"ldapd/internal/bind"
 	"ldapd/internal/ldap"
+	"ldapd/internal/pairing"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
 )
@@ -16,10 +17,14 @@ import (
 type handler struct {
 	binds   *bind.Pipeline
 	engine  *search.Engine
+	logins  *pairing.Tracker
 	metrics *metrics
 }
 
-var _ server.Handler = (*handler)(nil)
+var (
+	_ server.Handler = (*handler)(nil)
+	_ server.Closer  = (*handler)(nil)
+)
 
 // session is who a connection is bound as, with what it may see.
 type session struct {
@@ -35,6 +40,7 @@ func (s *session) LogFields() []zap.Field {
 // Bind implements server.Handler.
 func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindRequest) (server.Identity, error) {
 	id, err := h.binds.Bind(ctx, bind.Request{DN: string(req.Name), Password: req.Password, Addr: c.RemoteAddr().Addr()})
+	h.logins.Rebound(c.ID()) // after the bind, to which the search may have belonged
 	outcome, reason := bind.Classify(err)
 	if err != nil {
 		h.metrics.bind(outcome, reason, "", "")
@@ -46,9 +52,16 @@ func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindReques
 
 // Search implements server.Handler.
 func (h *handler) Search(c *server.Conn, req *ldap.SearchRequest, w *server.SearchWriter) ([]byte, error) {
+	s, bound := c.Identity().(*session)
 	res, err := h.engine.Search(viewer(c), req, w)
+	if bound && s.Identity.Search {
+		h.logins.Searched(c.ID(), c.RemoteAddr().Addr(), res)
+	}
 	return res.Controls, err
 }
+
+// Closed implements server.Closer.
+func (h *handler) Closed(c *server.Conn) { h.logins.Closed(c.ID()) }
 
 // Compare implements server.Handler.
 func (h *handler) Compare(c *server.Conn, req *ldap.CompareRequest) (bool, error) {

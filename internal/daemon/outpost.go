@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -27,14 +28,15 @@ type outpost struct {
 	providers  atomic.Pointer[map[string]authentik.Provider] // by base DN
 	local      *usersFile                                    // nil: none
 	mine       atomic.Pointer[map[string]bool]               // UUIDs of local users
-	flows      bind.Authenticator
+	authentik  *authentik.Authenticator
+	flows      bind.Authenticator // authentik, and what a bind goes through on its way there
 }
 
 // openOutpost opens the backend. It reads what is on disk, so that there is
 // something to serve before authentik answers, and asks authentik for nothing
 // yet.
-func openOutpost(cfg *config.Config, version string, s *served, u usersFile, shown *certs.Set) (*outpost, error) {
-	client, err := newClient(cfg, version)
+func openOutpost(cfg *config.Config, version string, s *served, u usersFile, shown *certs.Set, sessionEnd func(hash string)) (*outpost, error) {
+	client, err := newClient(cfg, version, u.now)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +58,8 @@ func openOutpost(cfg *config.Config, version string, s *served, u usersFile, sho
 		Metrics:      authentik.NewSyncMetrics(u.metrics.registry),
 		Publish:      func(list []authentik.Published) { o.publish(s, list) },
 		Certificates: certificates,
+		SessionEnd:   sessionEnd,
+		Now:          u.now,
 	})
 	if cfg.Given("file.path") {
 		u.serve = o.serveLocal
@@ -68,14 +72,14 @@ func openOutpost(cfg *config.Config, version string, s *served, u usersFile, sho
 	return o, nil
 }
 
-func newClient(cfg *config.Config, version string) (*authentik.Client, error) {
+func newClient(cfg *config.Config, version string, now func() time.Time) (*authentik.Client, error) {
 	a := &cfg.Authentik
 	token := authentik.StaticToken(string(a.Token))
 	if a.TokenFile != "" {
 		token = authentik.FileToken(a.TokenFile)
 	}
 	client, err := authentik.New(authentik.Config{
-		Host: a.Host, Token: token, Insecure: a.Insecure, CAFile: a.CAFile, Version: version,
+		Host: a.Host, Token: token, Insecure: a.Insecure, CAFile: a.CAFile, Version: version, Now: now,
 	})
 	if err != nil {
 		return nil, cfg.Errorf("authentik", "%v", err)
@@ -90,11 +94,12 @@ func newClient(cfg *config.Config, version string) (*authentik.Client, error) {
 func (o *outpost) chain(cfg *config.Config, u usersFile) bind.Authenticator {
 	a := &cfg.Authentik
 	flows := newFlowMetrics(u.metrics.registry)
-	queue := bind.NewQueue(authentik.NewAuthenticator(o.client, o.provider, func(f authentik.Flow) {
+	o.authentik = authentik.NewAuthenticator(o.client, o.provider, func(f authentik.Flow) {
 		flows.observe(f)
 		logFlow(u.log, f)
-	}), a.Flows)
-	denials := bind.NewDenials(bind.NewPace(queue, a.UserBinds, a.AddressBinds, nil), a.DenialMemory, nil)
+	})
+	queue := bind.NewQueue(o.authentik, a.Flows)
+	denials := bind.NewDenials(bind.NewPace(queue, a.UserBinds, a.AddressBinds, u.now), a.DenialMemory, u.now)
 	flights := bind.NewFlights(denials)
 	flows.chain(flights, denials, queue)
 	return flights
@@ -160,29 +165,10 @@ func (o *outpost) reload() {
 	}
 }
 
-func (o *outpost) authenticator() bind.Authenticator {
-	if o.local == nil {
-		return o.flows
-	}
-	return &eitherAuth{o}
-}
+func (o *outpost) authenticator() bind.Authenticator { return outpostAuth{o} }
 
-// eitherAuth asks the users file about its own accounts, authentik about
-// everybody else.
-type eitherAuth struct{ o *outpost }
-
-var _ bind.Recaller = (*eitherAuth)(nil)
-
-// Authenticate implements bind.Authenticator.
-func (e *eitherAuth) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted, error) {
-	if (*e.o.mine.Load())[a.Account.UUID] {
-		return e.o.local.auth.Authenticate(ctx, a)
-	}
-	return e.o.flows.Authenticate(ctx, a)
-}
-
-// Recall implements bind.Recaller.
-func (e *eitherAuth) Recall(a bind.Attempt) (bind.Granted, bool) { return e.o.local.auth.Recall(a) }
+// synced implements backend.
+func (o *outpost) synced() time.Time { return o.controller.State().LastSync }
 
 // logFlow has a line for each flow, with its stages and their times.
 func logFlow(log *zap.Logger, f authentik.Flow) {

@@ -107,26 +107,38 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-func TestCookieKey(t *testing.T) {
+func TestStoreKey(t *testing.T) {
 	cfg := testConfig(t)
-	if _, err := cookieKey(cfg); err == nil || !strings.HasPrefix(err.Error(), "state_dir: ") {
+	cfg.StateDir = filepath.Join(t.TempDir(), "none")
+	if _, err := storeKey(cfg); err == nil || !strings.HasPrefix(err.Error(), "state_dir: ") {
 		t.Errorf("no directory: %v", err)
 	}
 	cfg.StateDir = t.TempDir()
-	path := filepath.Join(cfg.StateDir, cookieFile)
-	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	one, err := cookieKey(cfg)
+	one, err := storeKey(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := cookieKey(cfg)
-	if err != nil || !bytes.Equal(one, two) || len(one) != cookieKeySize || bytes.HasPrefix(one, []byte("short")) {
-		t.Errorf("keys %x and %x, %v", one, two, err)
+	two, err := storeKey(cfg)
+	if err != nil || one != two || len(one) != 2*config.KeySize {
+		t.Errorf("keys of %d and %d digits, the same: %v, %v", len(one), len(two), one == two, err)
 	}
-	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+	files, err := os.ReadDir(cfg.StateDir)
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	if st, err := files[0].Info(); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+	cfg.Cache.KeyFile = filepath.Join(cfg.StateDir, "mine")
+	if err := os.WriteFile(cfg.Cache.KeyFile, []byte("  abc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if key, err := storeKey(cfg); key != "abc" || err != nil {
+		t.Errorf("of a file: %q, %v", key, err)
+	}
+	cfg.Cache.Key = "def"
+	if key, err := storeKey(cfg); key != "def" || err != nil {
+		t.Errorf("of the configuration: %q, %v", key, err)
 	}
 }
 

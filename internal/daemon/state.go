@@ -1,58 +1,157 @@
 package daemon
 
 import (
+	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"go.uber.org/zap"
+
+	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/config"
+	"ldapd/internal/mfa"
+	"ldapd/internal/verified"
 )
 
 // Files of the state directory, beside the self-signed certificate.
 const (
-	codesFile  = "codes.db"   // used one-time codes
-	cookieFile = "cookie.key" // authenticates paging cookies, across restarts
+	storeFile = "ldapd.db"  // verified binds, used one-time codes
+	keyFile   = "cache.key" // what is in there is worth nothing without
 )
 
-const cookieKeySize = 32
+// store is what outlives binds.
+type store interface {
+	verified.Store
+	mfa.UsedCodes
+	bind.Tallies
+	CheckKey(ctx context.Context, check []byte) error
+	ReplaceKeyCheck(ctx context.Context, old, check []byte) error
+	Close() error
+}
 
-// openCodes makes the state directory and opens the store in it.
-func openCodes(cfg *config.Config, now cache.Clock) (*cache.Bolt, error) {
+// openStore makes the state directory and opens the store that the
+// configuration names.
+func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, cfg.Errorf("state_dir", "%v", err)
 	}
-	b, err := cache.Open(filepath.Join(cfg.StateDir, codesFile), now)
+	switch cfg.Cache.Store {
+	case config.CacheMemory:
+		return cache.NewMemory(now), nil
+	case config.CachePostgres:
+		s, err := cache.OpenPostgres(ctx, string(cfg.Cache.DSN), cache.PostgresOptions{Now: now, Log: log})
+		if err != nil {
+			return nil, cfg.Errorf("cache.dsn", "%v", err)
+		}
+		return s, nil
+	}
+	s, err := cache.Open(filepath.Join(cfg.StateDir, storeFile), now)
 	if err != nil {
 		return nil, cfg.Errorf("state_dir", "%v", err)
 	}
-	return b, nil
+	return s, nil
 }
 
-// cookieKey returns the key in the state directory, made if missing.
-func cookieKey(cfg *config.Config) ([]byte, error) {
-	path := filepath.Join(cfg.StateDir, cookieFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// storeKey returns the key of the configuration, or the one in the state
+// directory, which is made if it is missing.
+func storeKey(cfg *config.Config) (string, error) {
+	c := &cfg.Cache
+	if c.Key != "" {
+		return string(c.Key), nil
+	}
+	if c.KeyFile != "" {
+		text, err := os.ReadFile(c.KeyFile)
+		if err != nil {
+			return "", cfg.Errorf("cache.key_file", "%v", err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	}
+	path := filepath.Join(cfg.StateDir, keyFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(cfg, path)
+	}
 	if err != nil {
-		return nil, cfg.Errorf("state_dir", "%v", err)
+		return "", cfg.Errorf("state_dir", "%v", err)
 	}
-	defer f.Close()
-	key := make([]byte, cookieKeySize)
-	n, err := f.ReadAt(key, 0)
-	if n == len(key) {
-		return key, nil
+	return strings.TrimSpace(string(text)), nil
+}
+
+// makeKey puts a new key in place as a whole, or a crash would leave a part.
+func makeKey(cfg *config.Config, path string) (string, error) {
+	raw := make([]byte, config.KeySize)
+	rand.Read(raw) // never fails
+	key := hex.EncodeToString(raw)
+	f, err := os.CreateTemp(cfg.StateDir, keyFile+".*") // 0600
+	if err != nil {
+		return "", cfg.Errorf("state_dir", "%v", err)
 	}
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
-		return nil, cfg.Errorf("state_dir", "%v", err)
+	defer os.Remove(f.Name()) // gone by then, if all went well
+	_, err = f.WriteString(key + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	// New, or cut short by a crash: a client that pages has to start again.
-	rand.Read(key) // never fails
-	if _, err := f.WriteAt(key, 0); err != nil {
-		return nil, cfg.Errorf("state_dir", "%v", fmt.Errorf("%s: %w", path, err))
+	if err != nil {
+		return "", cfg.Errorf("state_dir", "%v", err)
 	}
 	return key, nil
+}
+
+// parseKeys takes the keys of the configuration.
+func parseKeys(cfg *config.Config) (verified.Keys, error) {
+	key, err := storeKey(cfg)
+	if err != nil {
+		return verified.Keys{}, err
+	}
+	var old []string
+	for _, k := range cfg.Cache.OldKeys {
+		old = append(old, string(k))
+	}
+	keys, err := verified.ParseKeys(key, old)
+	if err != nil {
+		return keys, cfg.Errorf("cache.key", "%v", err)
+	}
+	return keys, nil
+}
+
+// openBook opens the verified binds in a store.
+func openBook(ctx context.Context, cfg *config.Config, s store, o verified.Options) (*verified.Book, error) {
+	if err := checkKey(ctx, cfg, s, o.Keys, o.Log); err != nil {
+		return nil, err
+	}
+	o.Store = s
+	return verified.Open(ctx, o)
+}
+
+// checkKey refuses a store that was written with a key that is not configured.
+// A store that cannot be asked is not refused: memory answers until it can.
+func checkKey(ctx context.Context, cfg *config.Config, s store, keys verified.Keys, log *zap.Logger) error {
+	check := keys.KeyCheck()
+	err := s.CheckKey(ctx, check)
+	if errors.Is(err, cache.ErrOtherKey) {
+		err = takeOver(ctx, s, keys, check)
+	}
+	switch {
+	case errors.Is(err, cache.ErrOtherKey):
+		return cfg.Errorf("cache.key", "%v; to change the key, put the old one into cache.old_keys", err)
+	case err != nil:
+		log.Warn("the store of verified binds cannot be asked, memory alone answers until it can", zap.Error(err))
+	}
+	return nil
+}
+
+// takeOver gives a store that was written with an old key the current one.
+func takeOver(ctx context.Context, s store, keys verified.Keys, check []byte) error {
+	for _, o := range keys.OldKeyChecks() {
+		if err := s.ReplaceKeyCheck(ctx, o, check); !errors.Is(err, cache.ErrOtherKey) {
+			return err
+		}
+	}
+	return cache.ErrOtherKey
 }

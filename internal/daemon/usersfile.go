@@ -22,6 +22,7 @@ type usersFile struct {
 	codes   mfa.UsedCodes
 	log     *zap.Logger
 	metrics *metrics
+	now     func() time.Time
 	serve   func(*local.File) error // takes the content over, or refuses it
 
 	auth    *local.Authenticator
@@ -68,7 +69,7 @@ func (u *usersFile) take(f *local.File) error {
 		return err
 	}
 	if u.auth == nil {
-		u.auth = local.NewAuthenticator(f, u.codes, time.Now)
+		u.auth = local.NewAuthenticator(f, u.codes, u.now)
 	} else {
 		u.auth.Update(f)
 	}

@@ -1,0 +1,174 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ldapd/internal/bind"
+	"ldapd/internal/control"
+	"ldapd/internal/unlock"
+	"ldapd/internal/verified"
+)
+
+// service is what commands and the unlock page ask for.
+type service struct{ *Daemon }
+
+var (
+	_ control.Service = service{}
+	_ unlock.Service  = service{}
+)
+
+// List implements control.Service.
+func (s service) List(context.Context) ([]control.Bind, error) {
+	return list(s.book.All(), memory(s.cfg).Until), nil
+}
+
+// list puts verified binds into the words of commands; until says how long a
+// proof is good.
+func list(all []verified.Entry, until func(*verified.Proof) time.Time) []control.Bind {
+	var binds []control.Bind
+	for _, e := range all {
+		for i := range e.Record.Credentials {
+			c := &e.Record.Credentials[i]
+			b := control.Bind{
+				User: e.Record.Username, UUID: e.Key.User, Base: e.Key.Base, Factored: c.Factored, Doubt: c.Doubt,
+				First: c.First, Proved: c.Proved, Told: c.Told,
+			}
+			for j := range c.Proofs {
+				f := &c.Proofs[j]
+				end := until(f)
+				b.Proofs = append(b.Proofs, control.Proof{Way: string(f.Way), Factor: f.Factor, Client: f.Client, At: f.At, Until: end})
+				if c.Factored && end.After(b.Until) {
+					b.Until = end
+				}
+			}
+			binds = append(binds, b)
+		}
+	}
+	return binds
+}
+
+// Revoke implements control.Service.
+func (s service) Revoke(ctx context.Context, user string) (n int, err error) {
+	keys := s.keysOf(user)
+	var errs []error
+	for _, k := range keys {
+		m, err := s.binds.Revoke(ctx, k)
+		n += m
+		errs = append(errs, err)
+	}
+	return n, errors.Join(errs...)
+}
+
+// keysOf finds a user by name or UUID, among the verified binds and in the
+// directory: others may know of verified binds that are not known here.
+func (s service) keysOf(user string) (keys []verified.Key) {
+	seen := make(map[verified.Key]bool)
+	add := func(k verified.Key) {
+		if !seen[k] {
+			seen[k] = true
+			keys = append(keys, k)
+		}
+	}
+	for _, e := range s.book.All() {
+		if isUser(e, user) {
+			add(e.Key)
+		}
+	}
+	if forest := s.served.forest.Load(); forest != nil {
+		for _, tree := range forest.Trees() {
+			a, ok := tree.AccountByName(user)
+			if !ok {
+				a, ok = tree.AccountByUUID(user)
+			}
+			if ok {
+				add(verified.Key{Base: a.Base, User: a.UUID})
+			}
+		}
+	}
+	return keys
+}
+
+// isUser says whether a record is that of a user, by name or UUID.
+func isUser(e verified.Entry, user string) bool {
+	return strings.EqualFold(e.Record.Username, user) || strings.EqualFold(e.Key.User, user)
+}
+
+// RevokeAll implements control.Service.
+func (s service) RevokeAll(ctx context.Context) (int, error) { return s.binds.RevokeAll(ctx) }
+
+// Unlock implements control.Service and unlock.Service.
+func (s service) Unlock(ctx context.Context, r unlock.Request) (unlock.Window, error) {
+	req, err := s.request(r)
+	if err != nil {
+		return unlock.Window{}, err
+	}
+	w, err := s.binds.Unlock(ctx, req)
+	return unlock.Window{Username: w.Username, Clients: w.Clients, Until: w.Until}, unlocked(err)
+}
+
+// Lock implements unlock.Service.
+func (s service) Lock(ctx context.Context, r unlock.Request) (int, error) {
+	req, err := s.request(r)
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.binds.Lock(ctx, req)
+	return n, unlocked(err)
+}
+
+func (s service) request(r unlock.Request) (bind.UnlockRequest, error) {
+	dir, err := s.served.find(r.User)
+	return bind.UnlockRequest{
+		Directory: dir, Name: r.User, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
+	}, err
+}
+
+// unlocked says by one of unlock's errors how it went.
+func unlocked(err error) error {
+	var denied *bind.Denied
+	var limited *bind.Limited
+	switch {
+	case errors.As(err, &denied):
+		return unlock.ErrRefused
+	case errors.As(err, &limited):
+		return unlock.ErrBusy
+	}
+	return err
+}
+
+// Status implements control.Service.
+func (s service) Status(context.Context) (control.Status, error) {
+	st := control.Status{
+		Version: s.version, Since: s.since, Store: s.cfg.Cache.Store, VerifiedUsers: len(s.book.All()),
+	}
+	if err := s.book.Down(); err != nil {
+		st.StoreError = err.Error()
+	}
+	if forest := s.served.forest.Load(); forest == nil {
+		st.Directory = "not loaded yet"
+	} else {
+		entries := 0
+		for _, tree := range forest.Trees() {
+			entries += tree.Len()
+		}
+		st.Directory = fmt.Sprintf("%s: %d entries below %d base DNs", s.cfg.Backend, entries, len(forest.Trees()))
+	}
+	for _, u := range s.binding.Undecided() {
+		st.Undecided = append(st.Undecided, control.Undecided{Client: u.Client, Count: uint64(u.Count), Last: u.Last, Remedy: pairRemedy})
+	}
+	if age := s.now().Sub(s.backend.synced()); age > directoryAge {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("the directory was last known to be up to date %s ago", age.Round(time.Second)))
+	}
+	return st, nil
+}
+
+// directoryAge is how old the directory may be without a warning.
+const directoryAge = 5 * time.Minute
+
+// pairRemedy is what ends undecided binds.
+const pairRemedy = "set ldapCacheTTL to 0 in this Nextcloud (occ ldap:set-config s01 ldapCacheTTL 0), " +
+	"let all its connections reach the same ldapd, or choose mfa.remember.scope: client"

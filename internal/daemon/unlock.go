@@ -1,0 +1,34 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"net/netip"
+
+	"ldapd/internal/certs"
+	"ldapd/internal/unlock"
+)
+
+// openUnlock makes the page on which users unlock, if it has an address. Its
+// certificate is that of LDAP unless it has one of its own.
+func (d *Daemon) openUnlock(shown *tls.Config) (err error) {
+	cfg := d.cfg
+	if d.https, err = listen(cfg, "listen.unlock", cfg.Listen.Unlock); err != nil || len(d.https) == 0 {
+		return err
+	}
+	if cfg.Unlock.Cert != "" {
+		d.unlockCerts, err = certs.Open(certs.Options{Cert: cfg.Unlock.Cert, Key: cfg.Unlock.Key, Log: d.log.Named("unlock")})
+		if err != nil {
+			return cfg.Errorf("unlock", "%v", err)
+		}
+		shown = d.unlockCerts.TLSConfig()
+	}
+	o := unlock.Options{Service: service{d}, TLS: shown, Log: d.log, Now: d.now}
+	for _, c := range cfg.Clients {
+		o.Clients = append(o.Clients, c.Name)
+	}
+	for _, n := range cfg.ProxyProtocol.Trusted {
+		o.Trusted = append(o.Trusted, netip.Prefix(n.Prefix))
+	}
+	d.unlock = unlock.New(o)
+	return nil
+}
