@@ -20,6 +20,7 @@ import (
 const (
 	loadTimeout  = time.Second      // to ask the store for a user
 	writeTimeout = 5 * time.Second  // to write to it
+	openTimeout  = 5 * time.Second  // to read all of it, while nobody is served
 	eachTimeout  = 30 * time.Second // to read all of it
 	turnTimeout  = 20 * time.Second // to wait for what is being written of the same user
 )
@@ -66,9 +67,10 @@ type Book struct {
 	fast   *macs         // of passwords, by a key of this process
 	hashes chan struct{} // turns to compute slow ones
 
-	reads, writes outage
-	reload, save  chan struct{} // wake Run; hold one
-	settling      chan struct{} // held while everything is being revoked
+	reads, writes, follows outage
+
+	reload, save chan struct{} // wake Run; hold one
+	settling     chan struct{} // held while everything is being revoked
 
 	mu       sync.RWMutex // for moments only
 	users    map[Key]*user
@@ -154,7 +156,9 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 		stale:    make(map[Key]struct{}),
 		behind:   true,
 	}
-	b.reads.what, b.writes.what = "read", "written"
+	b.reads.what, b.writes.what, b.follows.what = "read", "written", "followed"
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	if err := b.readAll(ctx); err != nil {
 		b.staleAll = true
 		wake(b.reload)

@@ -129,7 +129,7 @@ func alike(before, after *Record) bool {
 }
 
 func round(t *time.Time, before time.Time) {
-	if d := t.Sub(before); !before.IsZero() && d >= 0 && d < grain {
+	if !t.IsZero() && !before.IsZero() && t.Sub(before).Abs() < grain {
 		*t = before
 	}
 }

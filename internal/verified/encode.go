@@ -196,7 +196,7 @@ func (k Keys) unmarshal(plain []byte) (*Record, error) {
 	ids := make(map[string]bool)
 	for i := range in.Credentials {
 		j := &in.Credentials[i]
-		v := &verifier{scheme: scheme{j.Hash.Key, j.Hash.Memory, j.Hash.Time, j.Hash.Threads}}
+		v := &verifier{scheme: scheme{j.Hash.Key, cost{j.Hash.Memory, j.Hash.Time, j.Hash.Threads}}}
 		if j.ID == "" || ids[j.ID] || !v.valid() || len(j.Hash.Sum) != len(v.slow) {
 			return nil, errDamaged
 		}

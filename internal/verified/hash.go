@@ -34,17 +34,22 @@ const (
 // of one user are compared by computing one, and computing one for somebody of
 // whom there is none takes the same time.
 type scheme struct {
-	key          string // its id
-	memory, time uint32
+	key string // its id
+	cost
+}
+
+// cost is what argon2id is told to spend.
+type cost struct {
+	memory, time uint32 // KiB, passes
 	threads      uint8
 }
 
-// current returns the scheme of new hashes.
-func (k Keys) scheme() scheme { return scheme{k.current.id, newMemory, newTime, newThreads} }
+// scheme returns the one of new hashes.
+func (k Keys) scheme() scheme { return scheme{k.current.id, k.cost} }
 
-func (s scheme) valid() bool {
-	return s.threads >= 1 && s.threads <= maxThreads && s.time >= 1 && s.time <= maxTime &&
-		s.memory >= 8*uint32(s.threads) && s.memory <= maxMemory
+func (c cost) valid() bool {
+	return c.threads >= 1 && c.threads <= maxThreads && c.time >= 1 && c.time <= maxTime &&
+		c.memory >= 8*uint32(c.threads) && c.memory <= maxMemory
 }
 
 // hash hashes a password. The key of the scheme must be among the keys.

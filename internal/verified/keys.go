@@ -31,6 +31,7 @@ type Keys struct {
 	current *key
 	all     map[string]*key // by id
 	old     []*key          // in the order given
+	cost    cost            // of new hashes
 }
 
 // key is what was derived from one key.
@@ -52,7 +53,7 @@ func ParseKeys(current string, old []string) (Keys, error) {
 	if err != nil {
 		return Keys{}, fmt.Errorf("key: %w", err)
 	}
-	keys := Keys{current: k, all: map[string]*key{k.id: k}}
+	keys := Keys{current: k, all: map[string]*key{k.id: k}, cost: cost{newMemory, newTime, newThreads}}
 	for i, text := range old {
 		o, err := parseKey(text)
 		if err != nil {

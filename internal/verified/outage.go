@@ -18,7 +18,7 @@ type outage struct {
 	since time.Time // zero: there is none
 }
 
-func (o *outage) isDown() bool {
+func (o *outage) lasts() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return !o.since.IsZero()
@@ -27,21 +27,31 @@ func (o *outage) isDown() bool {
 // told takes down how an operation of the store went. A caller who went away
 // says nothing about the store.
 func (b *Book) told(ctx context.Context, o *outage, op operation, err error) {
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return
+	switch {
+	case err == nil:
+		b.isUp(o)
+	case !errors.Is(ctx.Err(), context.Canceled):
+		b.metrics.failed(op)
+		b.isDown(o, op, err)
 	}
+}
+
+func (b *Book) isUp(o *outage) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err == nil {
-		if !o.since.IsZero() {
-			b.log.Info("the store of verified binds can be "+o.what+" again", zap.Duration("after", b.now().Sub(o.since)))
-			o.since = time.Time{}
-		}
+	if o.since.IsZero() {
 		return
 	}
-	b.metrics.failed(op)
-	if o.since.IsZero() {
-		o.since = b.now()
-		b.log.Warn("the store of verified binds cannot be "+o.what+", memory goes on without it", zap.String("operation", string(op)), zap.Error(err))
+	b.log.Info("the store of verified binds can be "+o.what+" again", zap.Duration("after", b.now().Sub(o.since)))
+	o.since = time.Time{}
+}
+
+func (b *Book) isDown(o *outage, op operation, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.since.IsZero() {
+		return
 	}
+	o.since = b.now()
+	b.log.Warn("the store of verified binds cannot be "+o.what+", memory goes on without it", zap.String("operation", string(op)), zap.Error(err))
 }

@@ -34,7 +34,7 @@ func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, 
 		return err
 	}
 	defer leave()
-	p := proof{
+	p := proving{
 		current: b.keys.scheme(), id: rand.Text(), username: username, change: change,
 		fast: b.fast.of(k.Base, k.User, string(password)), slow: make(map[scheme]digest),
 	}
@@ -61,8 +61,8 @@ func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, 
 // errNoHash says that a password must be hashed first.
 var errNoHash = errors.New("a hash is lacking")
 
-// proof is a password that was proved, to be recorded.
-type proof struct {
+// proving is a password that was proved, to be recorded.
+type proving struct {
 	current  scheme
 	id       string // if the credential is new
 	username string
@@ -73,7 +73,7 @@ type proof struct {
 	lacks scheme            // with errNoHash
 }
 
-func (p *proof) apply(r *Record) (marks, error) {
+func (p *proving) apply(r *Record) (marks, error) {
 	at, err := p.find(r)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (p *proof) apply(r *Record) (marks, error) {
 }
 
 // find returns where the credential of the password is, -1 if it is not there.
-func (p *proof) find(r *Record) (int, error) {
+func (p *proving) find(r *Record) (int, error) {
 	for i := range r.Credentials {
 		if r.Credentials[i].isFast(&p.fast) {
 			return i, nil
@@ -237,7 +237,7 @@ var errDown = errors.New("it did not answer before")
 // store does not know yet, and then in memory. An error of the store comes
 // apart from others.
 func (b *Book) write(ctx context.Context, u *user, epoch uint64, apply func(r *Record) (marks, error)) (storeErr, err error) {
-	if b.runs() && b.writes.isDown() {
+	if b.writes.lasts() && b.tries() {
 		return errDown, nil // Run finds out when that ends, so nobody waits
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
@@ -255,6 +255,7 @@ func (b *Book) writeNow(ctx context.Context, u *user, epoch uint64, apply func(r
 	if !known {
 		// What was revoked elsewhere before is not known, then, to have been.
 		if _, err := b.loadInTurn(ctx, u, epoch); err != nil {
+			b.isDown(&b.writes, opLoad, err)
 			return err, nil
 		}
 	}

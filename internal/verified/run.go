@@ -15,7 +15,7 @@ const (
 	// What failed is tried again after retryFirst, then after twice the time
 	// each time.
 	retryFirst = 50 * time.Millisecond
-	retryLast  = 5 * time.Second
+	retryLast  = time.Second
 	// maxStale is how many users are read again one by one; for more all are.
 	maxStale = 256
 )
@@ -45,10 +45,11 @@ func (b *Book) setRunning(yes bool) {
 	b.running = yes
 }
 
-func (b *Book) runs() bool {
+// tries reports that Run is trying to tell the store something.
+func (b *Book) tries() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.running
+	return b.running && (b.revokeAll || len(b.unsaved) > 0)
 }
 
 // repeat does something each time it is woken, until it succeeds.
@@ -87,36 +88,48 @@ func (b *Book) watch(ctx context.Context) {
 		if err == nil {
 			err = errors.New("it ended")
 		}
-		b.metrics.failed(opWatch)
-		b.log.Warn("changes of the store of verified binds cannot be followed for the moment", zap.Error(err))
+		b.told(ctx, &b.follows, opWatch, err)
 		if !sleep(ctx, wait) {
 			return
 		}
-		b.changed("")
+		b.readAgain()
 	}
 }
 
 // changed has a user read again, or all of them. It does not wait.
 func (b *Book) changed(name string) {
+	b.told(context.Background(), &b.follows, opWatch, nil)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if name == "" {
-		b.staleAll = true
-		wake(b.reload)
+		b.outdatedAll()
 	} else if k, ok := parseName(name); ok {
 		b.outdated(k)
 	}
 }
 
+func (b *Book) readAgain() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.outdatedAll()
+}
+
+// outdatedAll is changed for all, under the lock.
+func (b *Book) outdatedAll() {
+	b.staleAll = true
+	clear(b.stale)
+	wake(b.reload)
+}
+
 // outdated is changed under the lock.
 func (b *Book) outdated(k Key) {
-	if b.stale[k] = struct{}{}; len(b.stale) > maxStale {
-		b.staleAll = true
+	if len(b.stale) == maxStale {
+		b.outdatedAll()
 	}
-	if b.staleAll {
-		clear(b.stale)
+	if !b.staleAll {
+		b.stale[k] = struct{}{}
+		wake(b.reload)
 	}
-	wake(b.reload)
 }
 
 // catchUp reads again what others changed.
@@ -130,7 +143,7 @@ func (b *Book) catchUp(ctx context.Context) error {
 		b.metrics.reloads.WithLabelValues("all").Inc()
 		err := b.readAll(ctx)
 		if err != nil {
-			b.changed("")
+			b.readAgain()
 		}
 		return err
 	}
@@ -189,7 +202,11 @@ func (b *Book) readAll(ctx context.Context) error {
 		return err
 	}
 	for u, turns := range before {
-		if !seen[u] && !b.undisturbed(u, turns, func() { b.vanish(u) }) {
+		if seen[u] {
+			continue
+		}
+		gone := false
+		if !b.undisturbed(u, turns, func() { gone = b.vanish(u) }) || gone {
 			again = append(again, u)
 		}
 	}
@@ -223,11 +240,12 @@ func (b *Book) undisturbed(u *user, turns uint64, do func()) bool {
 }
 
 // vanish forgets, under the lock, a user of whom the store has nothing. If
-// somebody removed that, it may have been by revoking it.
-func (b *Book) vanish(u *user) {
-	if u.record != nil {
+// there was something, it may have been revoked, which the store can tell.
+func (b *Book) vanish(u *user) (gone bool) {
+	if gone = u.record != nil; gone {
 		b.void(u)
 	}
+	return gone
 }
 
 // saveAll tells the store whatever it could not be told.

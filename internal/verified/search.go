@@ -38,15 +38,18 @@ func (b *Book) Search(ctx context.Context, k Key, password secret.String) (c *Cr
 func (b *Book) load(ctx context.Context, u *user) (epoch uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	b.mu.RLock()
-	epoch = b.gen
-	b.mu.RUnlock()
 	leave, err := b.take(ctx, u)
 	if err != nil {
-		return epoch, err
+		return b.epoch(), err
 	}
 	defer leave()
-	return b.loadInTurn(ctx, u, epoch)
+	return b.loadInTurn(ctx, u, b.epoch())
+}
+
+func (b *Book) epoch() uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.gen
 }
 
 func (b *Book) loadInTurn(ctx context.Context, u *user, before uint64) (epoch uint64, err error) {
