@@ -3,6 +3,7 @@ package verified
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,6 +17,19 @@ type outage struct {
 
 	mu    sync.Mutex
 	since time.Time // zero: there is none
+}
+
+// Down returns what is wrong with the store at the moment, nil if nothing is.
+func (b *Book) Down() error {
+	for _, o := range []*outage{&b.reads, &b.writes} {
+		o.mu.Lock()
+		since := o.since
+		o.mu.Unlock()
+		if !since.IsZero() {
+			return fmt.Errorf("the store cannot be %s since %s, memory alone answers", o.what, since.UTC().Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 func (o *outage) lasts() bool {

@@ -108,6 +108,9 @@ func storeDown(t *testing.T, how string) {
 	if err := b.Update(t.Context(), alice, c.ID, func(c *Credential) bool { c.Told = start.Add(time.Hour); return true }); err != nil {
 		t.Error(err)
 	}
+	if b.Down() == nil {
+		t.Error("the store is not said to be down")
+	}
 	if n := value(t, m.unsaved); n != 1 {
 		t.Errorf("%v users are unsaved", n)
 	}
@@ -122,6 +125,9 @@ func storeDown(t *testing.T, how string) {
 		t.Errorf("%v users are unsaved after the outage", n)
 	}
 	must(t, b, alice, "new")
+	if err := b.Down(); err != nil {
+		t.Errorf("after the outage: %v", err)
+	}
 	other := openWith(t, h.connect(), cheap(t, 1))
 	if c := must(t, other, alice, "new"); !c.Proved.Equal(start.Add(4*time.Minute)) || c.Doubt {
 		t.Errorf("the store has %+v", c)
@@ -335,6 +341,43 @@ func TestNobodyWaits(t *testing.T) {
 		}
 		if d := time.Since(before); d > loadTimeout {
 			t.Errorf("search waited %v", d)
+		}
+		stop()
+	})
+}
+
+// unwatched fails to watch at first.
+type unwatched struct {
+	*replica
+	left int
+}
+
+func (u *unwatched) Watch(ctx context.Context, changed func(key string)) error {
+	if u.left > 0 {
+		u.left--
+		return errUnreachable
+	}
+	return u.replica.Watch(ctx, changed)
+}
+
+// What happened while changes could not be followed is read afterwards.
+func TestWatchFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		logs, seen := observer.New(zap.InfoLevel)
+		m := NewMetrics(nil)
+		b, err := Open(t.Context(), Options{Store: &unwatched{h.connect(), 5}, Keys: cheap(t, 1), Log: zap.New(logs), Metrics: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, b)
+		prove(t, openWith(t, h.connect(), cheap(t, 1)), alice, "right", at(start))
+		time.Sleep(time.Minute)
+		if _, cold := b.Find(alice, "right"); !cold {
+			t.Error("what happened was missed")
+		}
+		if n := value(t, m.errors.WithLabelValues(string(opWatch))); n != 5 || seen.Len() != 2 {
+			t.Errorf("%v errors, logged %v", n, seen.All())
 		}
 		stop()
 	})
