@@ -206,3 +206,21 @@ func BenchmarkBoltClaim(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkBoltLoad(b *testing.B) {
+	s, err := cache.Open(filepath.Join(b.TempDir(), "state.db"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	benchLoad(b, s)
+}
+
+func BenchmarkBoltUpdate(b *testing.B) {
+	s, err := cache.Open(filepath.Join(b.TempDir(), "state.db"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	benchUpdate(b, s)
+}

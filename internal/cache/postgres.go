@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,13 +20,11 @@ import (
 
 // Limits of what is asked of PostgreSQL.
 const (
-	postgresConns     = 8 // unless the DSN has pool_max_conns
-	connectTimeout    = 5 * time.Second
-	operationTimeout  = 10 * time.Second // of one operation, whatever its context says
-	idlePingTimeout   = 2 * time.Second  // of a connection that was idle
-	keepAliveIdle     = 15 * time.Second
-	keepAliveInterval = 5 * time.Second
-	keepAliveCount    = 3
+	postgresConns    = 8 // unless the DSN has pool_max_conns
+	connectTimeout   = 5 * time.Second
+	operationTimeout = 10 * time.Second // of one operation, whatever its context says
+	idlePingTimeout  = 2 * time.Second  // of a connection that was idle
+	closeGrace       = 2 * time.Second
 )
 
 // Advisory locks, which hold for the whole database: a class, and what they
@@ -51,10 +48,12 @@ type PostgresOptions struct {
 // Every write is one transaction, sent at once: no lock outlives the trip of a
 // message. An operation takes 10 seconds at most, then it fails.
 type Postgres struct {
-	pool *pgxpool.Pool
-	now  Clock
-	log  *zap.Logger
-	id   string // tells what this store has changed from what others have
+	pool    *pgxpool.Pool
+	sockets *sockets
+	now     Clock
+	log     *zap.Logger
+	id      string        // tells what this store has changed from what others have
+	quiet   time.Duration // see watchQuiet
 
 	migrated atomic.Bool
 	turn     chan struct{} // who migrates
@@ -74,12 +73,14 @@ func OpenPostgres(ctx context.Context, dsn string, o PostgresOptions) (*Postgres
 	if err != nil {
 		return nil, err
 	}
+	s := &sockets{open: map[*socket]struct{}{}}
+	cfg.ConnConfig.DialFunc = s.dial
 	// The pool begins no connection, and its end is Close.
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	p := &Postgres{pool: pool, now: o.Now.orSystem(), log: o.Log, id: rand.Text(), turn: make(chan struct{}, 1)}
+	p := &Postgres{pool: pool, sockets: s, now: o.Now.orSystem(), log: o.Log, id: rand.Text(), quiet: watchQuiet, turn: make(chan struct{}, 1)}
 	if p.log == nil {
 		p.log = zap.NewNop()
 	}
@@ -99,7 +100,7 @@ func OpenPostgres(ctx context.Context, dsn string, o PostgresOptions) (*Postgres
 
 // errDSN takes the place of pgx's error, which holds the DSN.
 var errDSN = errors.New("dsn cannot be read; it is of the form postgres://user:password@host:5432/database?sslmode=verify-full, " +
-	"with what is special in a password as %XX, or of the form host=... dbname=... user=... password=...")
+	"with what is special in a password as %XX, or of the form host=HOST dbname=DATABASE user=USER password=PASSWORD")
 
 func postgresConfig(dsn string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
@@ -118,9 +119,6 @@ func postgresConfig(dsn string) (*pgxpool.Config, error) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
-	c.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
-	}}).DialContext
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "ldapd"
 	}
@@ -190,10 +188,12 @@ func (p *Postgres) Len(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// Close ends all connections, when what is under way is done.
+// Close ends all connections, when what is under way is done, or after two
+// seconds.
 func (p *Postgres) Close() error {
 	p.closing.Do(func() {
 		p.end()
+		defer time.AfterFunc(closeGrace, p.sockets.close).Stop()
 		p.pool.Close()
 	})
 	return nil

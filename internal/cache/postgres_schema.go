@@ -82,8 +82,12 @@ type querier interface {
 // schemaVersion returns how many of the migrations were made. It fails with
 // ErrNewerSchema if there are more than this version knows.
 func schemaVersion(ctx context.Context, q querier) (version int, err error) {
+	// Not to_regclass: it may not know yet what was made while we waited for
+	// the lock.
+	const made = `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'ldapd' AND c.relname = 'migration')`
 	var exists bool
-	if err := q.QueryRow(ctx, `SELECT to_regclass('ldapd.migration') IS NOT NULL`).Scan(&exists); err != nil || !exists {
+	if err := q.QueryRow(ctx, made).Scan(&exists); err != nil || !exists {
 		return 0, err
 	}
 	if err := q.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM ldapd.migration`).Scan(&version); err != nil {
@@ -130,7 +134,7 @@ func (p *Postgres) migrate(ctx context.Context) error {
 // migrations.
 func makeSchema(ctx context.Context, tx pgx.Tx) error {
 	var exists bool
-	if err := tx.QueryRow(ctx, `SELECT to_regnamespace('ldapd') IS NOT NULL`).Scan(&exists); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ldapd')`).Scan(&exists); err != nil {
 		return err
 	}
 	if !exists {

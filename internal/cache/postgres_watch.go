@@ -11,13 +11,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// Limits of Watch. A connection that is dead, although nobody said so, is
-// noticed after the sum of the first two.
+// Limits of Watch. watchQuiet is how long a server may be silent before it is
+// asked, and how long its answer may take: after twice as long a connection is
+// known to be dead, although nobody said so.
 const (
-	watchPing        = 5 * time.Second // of silence, before the server is asked
-	watchPingTimeout = 5 * time.Second
-	watchRetryFirst  = 50 * time.Millisecond
-	watchRetryMost   = 2 * time.Second
+	watchQuiet      = 5 * time.Second
+	watchRetryFirst = 50 * time.Millisecond
+	watchRetryMost  = 2 * time.Second
 )
 
 // payload tells of a change of a key, "" for all of them. Keys are encoded,
@@ -73,11 +73,11 @@ func (p *Postgres) listen(ctx context.Context, changed func(key string)) (lasted
 		return false, err
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchPingTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.quiet)
 		defer cancel()
 		c.Close(ctx)
 	}()
-	if err := ask(ctx, func(ctx context.Context) error {
+	if err := p.ask(ctx, func(ctx context.Context) error {
 		_, err := c.Exec(ctx, `LISTEN ldapd`)
 		return err
 	}); err != nil {
@@ -85,7 +85,7 @@ func (p *Postgres) listen(ctx context.Context, changed func(key string)) (lasted
 	}
 	changed("")
 	for ; ; lasted = true {
-		n, err := next(ctx, c)
+		n, err := p.next(ctx, c)
 		if err != nil {
 			return lasted, err
 		}
@@ -103,8 +103,8 @@ func (p *Postgres) listen(ctx context.Context, changed func(key string)) (lasted
 
 // next waits for a notification, and returns "" if none came for a while
 // although the server is there.
-func next(ctx context.Context, c *pgx.Conn) (payload string, err error) {
-	quiet, cancel := context.WithTimeout(ctx, watchPing)
+func (p *Postgres) next(ctx context.Context, c *pgx.Conn) (payload string, err error) {
+	quiet, cancel := context.WithTimeout(ctx, p.quiet)
 	defer cancel()
 	n, err := c.WaitForNotification(quiet)
 	switch {
@@ -115,12 +115,12 @@ func next(ctx context.Context, c *pgx.Conn) (payload string, err error) {
 	case quiet.Err() == nil:
 		return "", err
 	}
-	return "", ask(ctx, c.Ping)
+	return "", p.ask(ctx, c.Ping)
 }
 
 // ask waits for an answer, but not long.
-func ask(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, watchPingTimeout)
+func (p *Postgres) ask(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, p.quiet)
 	defer cancel()
 	return f(ctx)
 }
