@@ -100,6 +100,7 @@ type Pipeline struct {
 	sessions SessionKeeper // nil: the authenticator leaves none
 	stamper  Stamper       // nil: the authenticator knows of no changes
 	limiter  *limiter
+	searches *searches
 	renewals renewals
 
 	ctx    context.Context // of what runs in the background
@@ -123,7 +124,7 @@ func New(o Options) *Pipeline {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	p := &Pipeline{Options: o, limiter: newLimiter(o)}
+	p := &Pipeline{Options: o, limiter: newLimiter(o), searches: &searches{book: o.Book, now: o.Now, key: newKey()}}
 	p.sessions, _ = o.Authenticator.(SessionKeeper)
 	p.stamper, _ = o.Authenticator.(Stamper)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -261,14 +262,12 @@ func (p *Pipeline) takeApart(b *login) error {
 	if b.code != "" {
 		whole.Code, whole.CodeIn = b.code, InUsername
 	}
-	if p.CodeInPassword {
-		if head, code, ok := mfa.Split(whole.Password, p.Separator); ok {
-			split := whole
-			split.Password, split.Code, split.CodeIn = head, code, InPassword
-			if b.guarded = b.client.PerUserKeys; !b.guarded {
-				b.readings = append(b.readings, reading{Attempt: split})
-			}
-		}
+	head, code, ends := mfa.Split(whole.Password, p.Separator)
+	b.guarded = ends && b.client.PerUserKeys
+	if ends && p.CodeInPassword && !b.guarded {
+		split := whole
+		split.Password, split.Code, split.CodeIn = head, code, InPassword
+		b.readings = append(b.readings, reading{Attempt: split})
 	}
 	b.readings = append(b.readings, reading{Attempt: whole})
 	return nil

@@ -88,15 +88,16 @@ func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) 
 	}
 	for i := range b.readings {
 		r := &b.readings[i]
-		c, epoch, err := p.Book.Search(ctx, b.lookup(), r.Password)
+		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
+		if err != nil {
+			return Granted{}, false, couldNotTell(err)
+		}
 		if i == 0 {
-			b.epoch = epoch
+			b.epoch = found.epoch
 		}
-		b.blind = b.blind || err != nil
+		b.blind = b.blind || found.err != nil
+		c := found.found
 		if r.matched = c; c == nil || !b.known {
-			continue
-		}
-		if b.guarded {
 			continue
 		}
 		v, proof := p.judge(b, r)

@@ -94,7 +94,11 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, coun
 			b.key = verified.Key{Base: b.account.Base, User: b.account.UUID}
 			p.stamp(b)
 		}
-		b.readings[0].matched, b.epoch, _ = p.Book.Search(ctx, b.lookup(), r.Password)
+		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
+		if err != nil {
+			return nil, count, couldNotTell(err)
+		}
+		b.readings[0].matched, b.epoch = found.found, found.epoch
 	}
 	return b, count, nil
 }

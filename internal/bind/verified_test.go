@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
@@ -649,4 +651,55 @@ func TestUnlock(t *testing.T) {
 		t.Errorf("locked %d, %v", n, err)
 	}
 	h.want("after the end", h.login("alice", "secret"), "denied code_missing 49")
+}
+
+// A crowd of identical binds is one slow hash and one flow, and what is
+// repeated at once is no further hash.
+func TestSearchesAreShared(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	c := newClock()
+	keys, err := verified.ParseKeys(strings.Repeat("0f", 32), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := verified.Open(t.Context(), verified.Options{Store: cache.NewMemory(c.Now), Keys: keys, Now: c.Now, Metrics: verified.NewMetrics(reg)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &flows{clock: c, sessions: map[string]string{}, users: map[string]*flowUser{"bob": {password: "secret", factor: bind.FactorNone}}}
+	p := bind.New(bind.Options{
+		Directory: func(ldap.DN) (bind.Directory, error) { return f, nil }, Authenticator: bind.NewFlights(f),
+		Book: book, Memory: bind.Memory{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: bind.ScopeLogin}, Now: c.Now,
+	})
+	defer p.Close()
+	hashes := func() float64 {
+		t.Helper()
+		all, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range all {
+			if m.GetName() == "ldapd_verified_hashes_total" {
+				return m.GetMetric()[0].GetCounter().GetValue()
+			}
+		}
+		t.Fatal("no metric for the hashes")
+		return 0
+	}
+	crowd := func(user, password string) {
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				_, _ = p.Bind(t.Context(), bind.Request{DN: userDN(user), Password: []byte(password), Addr: nextcloud})
+			})
+		}
+		wg.Wait()
+	}
+	for _, tt := range []struct{ user, password string }{{"bob", "wrong"}, {"nobody", "wrong"}, {"bob", "secret"}} {
+		before := hashes()
+		crowd(tt.user, tt.password)
+		if n := hashes() - before; n != 1 {
+			t.Errorf("%s with %s, 100 times: %v slow hashes, want 1", tt.user, tt.password, n)
+		}
+	}
 }

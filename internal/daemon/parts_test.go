@@ -130,14 +130,14 @@ func TestStoreKey(t *testing.T) {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
 	cfg.Cache.KeyFile = filepath.Join(cfg.StateDir, "mine")
-	if err := os.WriteFile(cfg.Cache.KeyFile, []byte("  abc\n"), 0o600); err != nil {
+	if err := os.WriteFile(cfg.Cache.KeyFile, []byte("  "+strings.Repeat("ab", 32)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if key, err := storeKey(cfg); key != "abc" || err != nil {
+	if key, err := storeKey(cfg); key != strings.Repeat("ab", 32) || err != nil {
 		t.Errorf("of a file: %q, %v", key, err)
 	}
-	cfg.Cache.Key = "def"
-	if key, err := storeKey(cfg); key != "def" || err != nil {
+	cfg.Cache.KeyFile, cfg.Cache.Key = "", config.Secret(strings.Repeat("cd", 32))
+	if key, err := storeKey(cfg); key != strings.Repeat("cd", 32) || err != nil {
 		t.Errorf("of the configuration: %q, %v", key, err)
 	}
 }

@@ -61,16 +61,8 @@ func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *za
 // storeKey returns the key of the configuration, or the one in the state
 // directory, which is made if it is missing.
 func storeKey(cfg *config.Config) (string, error) {
-	c := &cfg.Cache
-	if c.Key != "" {
-		return string(c.Key), nil
-	}
-	if c.KeyFile != "" {
-		text, err := os.ReadFile(c.KeyFile)
-		if err != nil {
-			return "", cfg.Errorf("cache.key_file", "%v", err)
-		}
-		return strings.TrimSpace(string(text)), nil
+	if key, err := cfg.SealingKey(); key != "" || err != nil {
+		return string(key), err
 	}
 	path := filepath.Join(cfg.StateDir, keyFile)
 	text, err := os.ReadFile(path)

@@ -18,7 +18,7 @@ import (
 // takes, if no cookie is larger than any that was ever seen.
 const (
 	maxCredentials = 8
-	maxProofs      = 32      // of a credential
+	maxProofs      = 128     // of a credential; a login with a code makes one
 	maxValue       = 1 << 20 // bytes
 	sealSize       = 64      // bytes that a value is larger than its record, and more
 )
