@@ -100,6 +100,11 @@ func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) 
 		if r.matched = c; c == nil || !b.known {
 			continue
 		}
+		if !b.account.Active {
+			p.forget(ctx, b.key, c) // also if the user comes back
+			r.matched = nil
+			continue
+		}
 		v, proof := p.judge(b, r)
 		if v != lacking && p.doubted(b, c) {
 			if err := p.renew(ctx, b, r); err != nil {

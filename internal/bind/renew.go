@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -63,6 +64,13 @@ func (s *renewals) end(id string, now time.Time, told bool) {
 	}
 	wait := max(min(2*s.all[id].wait, retryLast), retryFirst)
 	s.all[id] = renewal{retry: now.Add(wait), wait: wait}
+}
+
+// sweep forgets what could not be told of who did not come again.
+func (s *renewals) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.all, func(_ string, r renewal) bool { return !r.running && now.Sub(r.retry) > retryLast })
 }
 
 // Settled reports that nothing runs in the background.
@@ -252,6 +260,7 @@ func (p *Pipeline) Run(ctx context.Context) {
 // Sweep is one round of Run.
 func (p *Pipeline) Sweep(ctx context.Context) {
 	now := p.Now()
+	p.renewals.sweep(now)
 	for _, e := range p.Book.All() {
 		for _, c := range e.Record.Credentials {
 			if now.Sub(c.Told) < max(p.Memory.MaxAge, p.Memory.StaleFor) {

@@ -230,8 +230,8 @@ var (
 // open starts the pipeline on the store.
 func (h *house) open() {
 	h.Helper()
+	h.options.Book = openBook(h.T, h.store, h.flows.Now)
 	o := h.options
-	o.Book = openBook(h.T, h.store, h.flows.Now)
 	h.metrics = bind.NewMetrics(nil)
 	o.Metrics = h.metrics
 	ctx, cancel := context.WithCancel(context.Background())
@@ -456,6 +456,13 @@ func TestEnds(t *testing.T) {
 	}{
 		{"password changed", func(h *house) { h.users["alice"].password, h.users["alice"].changed = "new", 1 }, "denied wrong_password 49"},
 		{"disabled", func(h *house) { h.users["alice"].inactive = true }, "denied wrong_password 49"},
+		{"disabled for a while", func(h *house) {
+			h.users["alice"].inactive = true
+			h.mu.Unlock()
+			defer h.mu.Lock()
+			h.want("while", h.login("alice;111111", "secret"), "denied wrong_password 49")
+			h.change(func() { h.users["alice"].inactive = false })
+		}, "denied wrong_code 49"},
 		{"deleted", func(h *house) { delete(h.users, "alice") }, "denied unknown_user 49"},
 		{"another password", func(h *house) {
 			h.users["alice"].password = "new"
@@ -701,5 +708,22 @@ func TestSearchesAreShared(t *testing.T) {
 		if n := hashes() - before; n != 1 {
 			t.Errorf("%s with %s, 100 times: %v slow hashes, want 1", tt.user, tt.password, n)
 		}
+	}
+}
+
+// What can never answer again is removed, and nothing else.
+func TestSweep(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	h.advance(29 * 24 * time.Hour)
+	h.want("login", h.login("bob", "secret"), byFlow)
+	h.Sweep(t.Context())
+	if n := len(h.options.Book.All()); n != 2 {
+		t.Fatalf("%d users, want both", n)
+	}
+	h.advance(2 * 24 * time.Hour)
+	h.Sweep(t.Context())
+	if all := h.options.Book.All(); len(all) != 1 || all[0].Record.Username != "bob" {
+		t.Errorf("left: %+v, want bob", all)
 	}
 }
