@@ -18,6 +18,8 @@ php_has() { php -m | grep -x "$1"; }
 java_compiles() { java --list-modules | grep '^jdk.compiler'; }
 # Debian splits ensurepip, which venv needs, from python3.
 venv_works() { python3 -c 'import ensurepip, venv'; }
+# The server's programs, which are not on the PATH. Its cluster is not needed.
+postgres_there() { compgen -G '/usr/lib/postgresql/*/bin/initdb'; }
 sasl_has() { compgen -G "/usr/lib/*/sasl2/lib$1.so"; }
 
 want ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
@@ -28,6 +30,7 @@ want ldap-utils command -v ldapsearch
 want libsasl2-modules sasl_has digestmd5
 want slapd test -x /usr/sbin/slapd
 want slapd-contrib installed slapd-contrib
+want postgresql postgres_there
 want php-cli command -v php
 want php-ldap php_has ldap
 want nodejs command -v node
@@ -43,7 +46,7 @@ if ((${#packages[@]})); then
 	fi
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -q
-	# The tests start slapd themselves; the package must start none.
+	# The tests start slapd and PostgreSQL themselves; the packages must start none.
 	if [ ! -e /usr/sbin/policy-rc.d ]; then
 		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
