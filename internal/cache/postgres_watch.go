@@ -56,6 +56,7 @@ func (p *Postgres) Watch(ctx context.Context, changed func(key string)) error {
 		if !lost {
 			lost = true
 			p.log.Warn("PostgreSQL does not tell of changes", zap.Error(err))
+			p.pool.Reset() // those connections are hardly any better
 		}
 		select {
 		case <-time.After(retry):
