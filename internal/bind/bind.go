@@ -154,15 +154,14 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 	if ok || err != nil {
 		return b.identity(g, err)
 	}
-	count := p.limiter.count(b)
-	if err := p.limiter.admit(ctx, count); err != nil {
+	if err := p.limiter.admit(ctx, p.limiter.count(b)); err != nil {
 		return nil, err
 	}
 	g, ok, err = p.search(ctx, b)
 	if !ok && err == nil {
 		g, err = p.authenticate(ctx, b)
 	}
-	if err := p.settle(ctx, count, p.explain(b, err)); err != nil {
+	if err := p.settle(ctx, b, p.explain(b, err)); err != nil {
 		p.leave(b, g)
 		return nil, err
 	}
@@ -186,7 +185,7 @@ type login struct {
 	client Client
 
 	name    string // as the client wrote it, without a code
-	code    Secret // on the name in the DN
+	code    Secret // on the name, in the DN or in a login search
 	dir     Directory
 	account directory.Account
 	known   bool
@@ -203,6 +202,7 @@ type login struct {
 	looked                     bool    // for them
 
 	right *Attempt // the reading that was granted
+	guess *Denied  // a second factor that was wrong, if the answer is that it cannot be told
 }
 
 // reading is one way to read a credential.
@@ -297,13 +297,16 @@ func (p *Pipeline) authenticate(ctx context.Context, b *login) (Granted, error) 
 		}
 		return Granted{}, err
 	}
-	switch {
-	case denied.Reason.factorWrong() && b.several():
-		return Granted{}, p.undecided(b)
-	case denied.Reason.factorWrong() && b.blind:
-		return Granted{}, couldNotTell(errBlind)
+	if !denied.Reason.factorWrong() || !b.several() && !b.blind {
+		return Granted{}, denied
 	}
-	return Granted{}, denied
+	if denied.Reason.guess() {
+		b.guess = denied
+	}
+	if b.several() {
+		return Granted{}, p.undecided(b)
+	}
+	return Granted{}, couldNotTell(errBlind)
 }
 
 func (p *Pipeline) tryAll(ctx context.Context, b *login) (Granted, error) {
@@ -339,11 +342,19 @@ func (p *Pipeline) tryAll(ctx context.Context, b *login) (Granted, error) {
 // password where none is taken.
 func (p *Pipeline) explain(b *login, err error) error {
 	var d *Denied
-	if p.CodeInPassword && !b.guarded || !errors.As(err, &d) || d.Reason != WrongPassword {
+	if !errors.As(err, &d) {
 		return err
 	}
-	if b.guarded {
-		return &Denied{Reason: CodeGuarded, Final: d.Final}
+	if b.guarded { // whoever it is and whatever is wrong, or the text would tell
+		told := *d
+		told.guarded = true
+		if d.Reason == WrongPassword {
+			told.Reason = CodeGuarded
+		}
+		return &told
+	}
+	if p.CodeInPassword || d.Reason != WrongPassword {
+		return err
 	}
 	if _, _, ok := mfa.Split(b.readings[0].Password, p.Separator); ok {
 		return &Denied{Reason: CodeInSecret, Final: d.Final}
@@ -352,14 +363,15 @@ func (p *Pipeline) explain(b *login, err error) error {
 }
 
 // settle counts a denied bind, and returns what the client is told. What could
-// not be told counts nowhere. A bind that was under way when others reached
-// the limit is held to it too, or parallel guesses would be free.
-func (p *Pipeline) settle(ctx context.Context, c count, err error) error {
-	var denied *Denied
-	if err != nil && !errors.As(err, &denied) {
+// not be told counts nowhere, unless a guess at the second factor is behind it.
+// A bind that was under way when others reached the limit is held to it too, or
+// parallel guesses would be free.
+func (p *Pipeline) settle(ctx context.Context, b *login, err error) error {
+	denied := b.guess
+	if err != nil && !errors.As(err, &denied) && denied == nil {
 		return err
 	}
-	if limited := p.limiter.settle(ctx, c, denied); limited != nil {
+	if limited := p.limiter.settle(ctx, p.limiter.count(b), denied); limited != nil {
 		return limited
 	}
 	return err

@@ -57,6 +57,9 @@ func (p *Pipeline) pair(b *login) (taken uint64, ok bool) {
 	if p.look(b); len(b.open) == 0 || b.open[0].Code == "" || b.several() {
 		return 0, false
 	}
+	if b.code == "" {
+		b.code = b.open[0].Code // taken before or not, the limits tell guesses apart by it
+	}
 	for _, l := range b.open {
 		if !p.Logins.Take(l.ID) {
 			continue

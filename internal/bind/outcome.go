@@ -56,6 +56,9 @@ func (r Reason) passwordRight() bool {
 	return false
 }
 
+// guess reports that a second factor was tried and is wrong.
+func (r Reason) guess() bool { return r == WrongCode || r == FactorDenied }
+
 // factorWrong reports that the password was right and the second factor in the
 // way.
 func (r Reason) factorWrong() bool { return r.passwordRight() && r != NoAccess }
@@ -68,6 +71,8 @@ type Denied struct {
 	// none is to be tried. An authenticator may set it only if the time until
 	// then tells nothing, or nothing that the client may not know.
 	Final bool
+
+	guarded bool // the text says what to do about a code on the password
 }
 
 func (d *Denied) Error() string { return "bind denied: " + string(d.Reason) }
@@ -78,7 +83,7 @@ func (d *Denied) Unwrap() error {
 	if d.Reason == NoAccess {
 		return ldap.Errorf(ldap.ResultInsufficientAccess, "no access to this application")
 	}
-	if d.Reason == CodeGuarded {
+	if d.guarded {
 		return ldap.Errorf(ldap.ResultInvalidCredentials, "%s", guardText)
 	}
 	return ldap.Errorf(ldap.ResultInvalidCredentials, "invalid credentials")

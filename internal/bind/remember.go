@@ -16,7 +16,7 @@ func (p *Pipeline) record(ctx context.Context, b *login, g Granted) {
 	if len(b.open) > 0 && !b.several() {
 		p.served(b)
 	}
-	if p.Book == nil || !b.known {
+	if p.Book == nil || !b.known || g.Username != "" {
 		p.leave(b, g)
 		return
 	}

@@ -30,12 +30,12 @@ type Window struct {
 // Unlock proves a credential and opens a window for clients. The errors are
 // those of Bind.
 func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) {
-	b, count, err := p.unlocking(ctx, r)
+	b, err := p.unlocking(ctx, r)
 	if err != nil {
 		return Window{}, err
 	}
 	g, err := p.tryAll(ctx, b)
-	if err := p.settle(ctx, count, err); err != nil {
+	if err := p.settle(ctx, b, err); err != nil {
 		p.leave(b, g)
 		return Window{}, err
 	}
@@ -58,13 +58,13 @@ func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) 
 // Lock closes the windows of a user, for whom the password is enough, and
 // returns how many there were.
 func (p *Pipeline) Lock(ctx context.Context, r UnlockRequest) (n int, err error) {
-	b, count, err := p.unlocking(ctx, r)
+	b, err := p.unlocking(ctx, r)
 	if err != nil {
 		return 0, err
 	}
 	c := b.readings[0].matched
 	if c == nil {
-		return 0, p.settle(ctx, count, &Denied{Reason: WrongPassword})
+		return 0, p.settle(ctx, b, &Denied{Reason: WrongPassword})
 	}
 	err = p.Book.Update(ctx, b.key, c.ID, func(c *verified.Credential) bool {
 		before := len(c.Proofs)
@@ -76,7 +76,7 @@ func (p *Pipeline) Lock(ctx context.Context, r UnlockRequest) (n int, err error)
 }
 
 // unlocking does the steps of a bind that come before the authentication.
-func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, count, error) {
+func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, error) {
 	b := &login{req: Request{Password: []byte(r.Password), Addr: r.Addr}, name: r.Name, code: r.Code, dir: r.Directory}
 	b.account, b.known = r.Directory.AccountByName(r.Name)
 	b.client = p.clientAt(r.Addr)
@@ -85,9 +85,8 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, coun
 		a.Code, a.CodeIn = r.Code, InUsername
 	}
 	b.readings = []reading{{Attempt: a}}
-	count := p.limiter.count(b)
-	if err := p.limiter.admit(ctx, count); err != nil {
-		return nil, count, err
+	if err := p.limiter.admit(ctx, p.limiter.count(b)); err != nil {
+		return nil, err
 	}
 	if p.Book != nil {
 		if b.known {
@@ -96,9 +95,9 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, coun
 		}
 		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
 		if err != nil {
-			return nil, count, couldNotTell(err)
+			return nil, couldNotTell(err)
 		}
 		b.readings[0].matched, b.epoch = found.found, found.epoch
 	}
-	return b, count, nil
+	return b, nil
 }
