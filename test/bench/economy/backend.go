@@ -1,0 +1,127 @@
+package economy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ldapd/internal/bind"
+	"ldapd/internal/directory"
+	"ldapd/internal/ldap"
+)
+
+const base = "dc=ldap,dc=goauthentik,dc=io"
+
+// backend is authentik as the pipeline sees it: flows, sessions, and the
+// directory as it was synced.
+type backend struct {
+	now    func() time.Time
+	people map[string]*person // by name
+
+	mu        sync.Mutex
+	authentik *authentik
+	sessions  map[string]time.Time // that were not ended, by hash: when they are over
+	number    int                  // of the last session
+	access    int                  // questions
+}
+
+var (
+	_ bind.Authenticator = (*backend)(nil)
+	_ bind.SessionKeeper = (*backend)(nil)
+	_ bind.Stamper       = (*backend)(nil)
+	_ bind.Directory     = (*backend)(nil)
+)
+
+// Authenticate implements bind.Authenticator.
+func (b *backend) Authenticate(_ context.Context, a bind.Attempt) (bind.Granted, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.people[a.Account.Username]
+	if p == nil {
+		return bind.Granted{}, &bind.Denied{Reason: bind.UnknownUser}
+	}
+	p.flows++
+	now := b.now()
+	reason, cookie := b.authentik.flow(now, p, string(a.Password), string(a.Code), string(a.Cookie))
+	if reason != "" {
+		return bind.Granted{}, &bind.Denied{Reason: reason, Final: true}
+	}
+	b.number++
+	hash := strconv.Itoa(b.number)
+	b.sessions[hash] = now.Add(session)
+	g := bind.Granted{
+		Source: bind.SourceFlow, Factor: bind.FactorNone, Cookie: bind.Secret(cookie),
+		Session: &bind.Session{Hash: hash, State: bind.Secret(hash)},
+	}
+	if a.Code != "" && p.factor != none {
+		g.Factor = bind.FactorTOTP
+	}
+	return g, nil
+}
+
+// Access implements bind.SessionKeeper.
+func (b *backend) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.access++
+	if _, ok := b.sessions[s.Hash]; !ok {
+		return bind.ErrSessionGone
+	}
+	return nil
+}
+
+// EndSession implements bind.SessionKeeper: the unbind flow logs out.
+func (b *backend) EndSession(_ context.Context, _ string, s bind.Session, _ netip.Addr) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.sessions[s.Hash]; !ok {
+		return bind.ErrSessionGone
+	}
+	delete(b.sessions, s.Hash)
+	b.authentik.events++ // logout
+	return nil
+}
+
+// expire removes the sessions that are over, and returns their hashes.
+func (b *backend) expire() (over []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	for hash, end := range b.sessions {
+		if !now.Before(end) {
+			delete(b.sessions, hash)
+			over = append(over, hash)
+		}
+	}
+	return over
+}
+
+// Stamps implements bind.Stamper.
+func (b *backend) Stamps(a directory.Account) (password, factor string) { return a.Changed, "" }
+
+// LoginName implements bind.Directory.
+func (b *backend) LoginName(dn ldap.DN) (string, bool) {
+	text := dn.String()
+	name, ok := strings.CutPrefix(text, "cn=")
+	name, _, _ = strings.Cut(name, ",")
+	return name, ok
+}
+
+// AccountByName implements bind.Directory.
+func (b *backend) AccountByName(name string) (directory.Account, bool) {
+	p := b.people[name]
+	if p == nil {
+		return directory.Account{Base: base}, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return directory.Account{
+		UUID: uuid(p), Username: p.name, DN: p.dn, Base: base, Active: true, Changed: strconv.Itoa(p.changed),
+	}, true
+}
+
+func uuid(p *person) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", p.id) }
