@@ -133,7 +133,7 @@ func TestResults(t *testing.T) {
 	}
 	eachVersion(t, func(t *testing.T, f *fake) {
 		s := start(t, f.env(), func(cfg *config.Config) {
-			cfg.Limits.BindTime = time.Second
+			cfg.Limits.BindTime = 3 * time.Second
 			// The rows are not to know of each other.
 			cfg.Limits.FailuresPerUser, cfg.Authentik.UserBinds, cfg.Authentik.DenialMemory = 0, 0, 0
 		})
@@ -141,6 +141,7 @@ func TestResults(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Cleanup(f.restore)
+				s.forget(t)
 				tt.set(f)
 				if got := s.bind(t, userDN(tt.user), tt.pw); got != tt.want {
 					t.Errorf("result %d, want %d", got, tt.want)
@@ -184,8 +185,9 @@ func TestMissingSearchPermission(t *testing.T) {
 		if got := names(find(t, s.as(t, userDN(agent), secret), rootDN, users), "cn"); !slices.Equal(got, []string{agent}) {
 			t.Errorf("the service account sees %q", got)
 		}
-		// It is asked for with each bind.
+		// It is asked for with each flow.
 		f.OmitSearchPermission(false)
+		s.forget(t)
 		if got := find(t, s.as(t, userDN(agent), secret), rootDN, users); len(got) != 6 {
 			t.Errorf("the service account sees %q", names(got, "cn"))
 		}

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ldapd/internal/config"
+	"ldapd/internal/control"
 	"ldapd/internal/daemon"
 )
 
@@ -58,6 +59,12 @@ func (b *buffer) String() string {
 // until the test ends. The options change what follows from it.
 func start(t *testing.T, env []string, options ...func(*config.Config)) *service {
 	t.Helper()
+	return startAt(t, nil, env, options...)
+}
+
+// startAt is start with a clock, nil for that of the machine.
+func startAt(t *testing.T, now func() time.Time, env []string, options ...func(*config.Config)) *service {
+	t.Helper()
 	s := &service{log: &buffer{}, state: filepath.Join(t.TempDir(), "state"), reload: make(chan os.Signal)}
 	cfg, err := config.Load("", append([]string{
 		"AUTHENTIK_LISTEN__LDAP=127.0.0.1:0",
@@ -78,7 +85,7 @@ func start(t *testing.T, env []string, options ...func(*config.Config)) *service
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Daemon, err = daemon.Open(daemon.Options{Config: cfg, Log: log, Version: "0.0.0"}); err != nil {
+	if s.Daemon, err = daemon.Open(daemon.Options{Config: cfg, Log: log, Version: "0.0.0", Now: now}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -123,11 +130,54 @@ func (s *service) loaded(t *testing.T, n int) {
 	eventually(t, "authentik is read", func() bool { return strings.Count(s.log.String(), " authentik read ") >= n })
 }
 
+// control returns what commands ask.
+func (s *service) control(t *testing.T) *control.Client {
+	t.Helper()
+	c, err := control.Dial(s.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// verified returns the users that have verified binds.
+func (s *service) verified(t *testing.T) []string {
+	t.Helper()
+	binds, err := s.control(t).List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, b := range binds {
+		names = append(names, b.User)
+	}
+	return names
+}
+
+// forget ends all verified binds, so that the next bind of each user runs a
+// flow, and the sessions that they left.
+func (s *service) forget(t *testing.T) {
+	t.Helper()
+	if _, err := s.control(t).RevokeAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.settled(t)
+}
+
+// settled waits until nothing runs that a bind began.
+func (s *service) settled(t *testing.T) {
+	t.Helper()
+	eventually(t, "nothing runs in the background", s.Settled)
+}
+
 // scrape returns the metrics.
-func (s *service) scrape(t *testing.T) string {
+func (s *service) scrape(t *testing.T) string { return s.admin(t, "/metrics") }
+
+// admin returns a page of the admin listener.
+func (s *service) admin(t *testing.T, path string) string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	resp, err := client.Get("http://" + s.Admin().String() + "/metrics")
+	resp, err := client.Get("http://" + s.Admin().String() + path)
 	if err != nil {
 		t.Fatal(err)
 	}

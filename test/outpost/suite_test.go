@@ -113,6 +113,7 @@ func (s *service) namingContext(t *testing.T) string {
 func bindRows(t *testing.T, s *service, at site, base string) {
 	pw := at.password()
 	of := func(name string) string { return "cn=" + name + ",ou=users," + base }
+	first, second := at.code(t), at.code(t)
 	for _, tt := range []struct {
 		name, dn, password string
 		want               uint16
@@ -120,12 +121,17 @@ func bindRows(t *testing.T, s *service, at site, base string) {
 		{"passed, access ok, user info ok", of(alice), pw, ldap.LDAPResultSuccess},
 		{"passed, directly below the base", "cn=" + alice + "," + base, pw, ldap.LDAPResultSuccess},
 		{"passed, other case", strings.ToUpper(of(alice)), pw, ldap.LDAPResultSuccess},
-		{"passed, code on the password", of(bob), pw + ";" + at.code(t), ldap.LDAPResultSuccess},
-		{"passed, code on the name in the DN", of(bob + `\3b` + at.code(t)), pw, ldap.LDAPResultSuccess},
+		{"passed, code on the password", of(bob), pw + ";" + first, ldap.LDAPResultSuccess},
+		{"no code, after one on the password", of(bob), pw, ldap.LDAPResultInvalidCredentials},
+		{"passed, code on the name in the DN", of(bob + `\3b` + second), pw, ldap.LDAPResultSuccess},
+		{"repeated, code on the password", of(bob), pw + ";" + first, ldap.LDAPResultSuccess},
+		{"repeated, code on the name in the DN", of(bob + `\3b` + second), pw, ldap.LDAPResultSuccess},
+		{"no code, after one on the name", of(bob), pw, ldap.LDAPResultUnavailable}, // which login it belongs to cannot be told
 		{"wrong secret", of(alice), "wrong", ldap.LDAPResultInvalidCredentials},
 		{"wrong secret, and a code", of(bob), "wrong;123456", ldap.LDAPResultInvalidCredentials},
 		{"wrong code", of(bob), pw + ";000000", ldap.LDAPResultInvalidCredentials},
-		{"no code", of(bob), pw, ldap.LDAPResultInvalidCredentials},
+		{"used code elsewhere", of(bob + `\3b` + first), pw, ldap.LDAPResultInvalidCredentials},
+		{"used code, wrong secret", of(bob), "wrong;" + first, ldap.LDAPResultInvalidCredentials},
 		{"unknown user", of(nobody), pw, ldap.LDAPResultInvalidCredentials},
 		{"inactive user", of(carol), pw, ldap.LDAPResultInvalidCredentials},
 		{"access denied by application policy", of(erin), pw, ldap.LDAPResultInsufficientAccessRights},
