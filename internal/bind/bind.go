@@ -315,6 +315,7 @@ func (p *Pipeline) tryAll(ctx context.Context, b *login) (Granted, error) {
 		r := &b.readings[i]
 		g, err := p.Authenticator.Authenticate(ctx, r.Attempt)
 		if err == nil {
+			p.searches.forget(b.subject(), b.lookup(), r.Password)
 			b.right = &r.Attempt
 			return g, nil
 		}
@@ -325,7 +326,9 @@ func (p *Pipeline) tryAll(ctx context.Context, b *login) (Granted, error) {
 		if !errors.As(err, &d) {
 			return Granted{}, couldNotTell(err)
 		}
-		if r.matched != nil && !d.Reason.passwordRight() {
+		if d.Reason.passwordRight() {
+			p.searches.forget(b.subject(), b.lookup(), r.Password)
+		} else if r.matched != nil {
 			p.forget(ctx, b.key, r.matched) // it was right once
 		}
 		if d.Final {

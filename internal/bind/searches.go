@@ -44,7 +44,7 @@ type search struct {
 // of looks for the credential of a password, whatever it costs. The error is
 // that of the context; whether the store could be asked stands in the result.
 func (s *searches) of(ctx context.Context, subject string, k verified.Key, password Secret) (search, error) {
-	id := s.key.digest("search", subject, k.Base, string(password))
+	id := s.id(subject, k, password)
 	if c, _ := s.book.Find(k, password); c == nil {
 		if r, ok := s.vain(id); ok {
 			return r, nil
@@ -77,6 +77,20 @@ func (s *searches) vain(id digest) (search, bool) {
 	}
 	age := s.now().Sub(r.at)
 	return r, ok && 0 <= age && age < vainFor
+}
+
+// forget is for a password that turned out right: it may be learned elsewhere
+// at any time, and revoked before that.
+func (s *searches) forget(subject string, k verified.Key, password Secret) {
+	id := s.id(subject, k, password)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.young, id)
+	delete(s.old, id)
+}
+
+func (s *searches) id(subject string, k verified.Key, password Secret) digest {
+	return s.key.digest("search", subject, k.Base, string(password))
 }
 
 // add remembers; when the young are half of all that may be kept, the old go.
