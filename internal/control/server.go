@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -14,23 +13,20 @@ import (
 
 	"ldapd/internal/secret"
 	"ldapd/internal/unlock"
+	"ldapd/internal/web"
 )
 
 const (
-	headerTimeout = 5 * time.Second
-	readTimeout   = 10 * time.Second
-	serveTimeout  = 150 * time.Second // the user may take a minute to confirm a push
-	writeTimeout  = serveTimeout + 30*time.Second
-	idleTimeout   = 10 * time.Second
-	headerBytes   = 8 << 10
-	requestBytes  = 256 << 10 // passwords of commands have up to 64 KiB
+	serveTimeout = 150 * time.Second // the user may take a minute to confirm a push
+	writeTimeout = serveTimeout + 30*time.Second
+	requestBytes = 256 << 10 // passwords of commands have up to 64 KiB
 )
 
 // Server answers commands.
 type Server struct {
+	*web.Server
 	service Service
 	log     *zap.Logger
-	http    http.Server
 }
 
 // New returns a server of what a service does.
@@ -42,15 +38,7 @@ func New(service Service, log *zap.Logger) *Server {
 	mux.HandleFunc("POST /revoke", s.revoke)
 	mux.HandleFunc("POST /revoke-all", s.revokeAll)
 	mux.HandleFunc("POST /unlock", s.unlock)
-	s.http = http.Server{
-		Handler:           http.MaxBytesHandler(timed(mux), requestBytes),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          zap.NewStdLog(s.log),
-	}
+	s.Server = web.New(http.MaxBytesHandler(timed(mux), requestBytes), writeTimeout, s.log)
 	return s
 }
 
@@ -61,24 +49,6 @@ func timed(next http.Handler) http.Handler {
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
-}
-
-// Serve answers on l, which Listen opened, until Shutdown, which makes it
-// return nil.
-func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// Shutdown closes the socket and waits for running commands until ctx ends,
-// when it cuts them off.
-func (s *Server) Shutdown(ctx context.Context) error {
-	if err := s.http.Shutdown(ctx); err != nil {
-		return errors.Join(err, s.http.Close())
-	}
-	return nil
 }
 
 // What goes over the socket.

@@ -30,6 +30,7 @@ import (
 	"ldapd/internal/server"
 	"ldapd/internal/unlock"
 	"ldapd/internal/verified"
+	"ldapd/internal/web"
 )
 
 // Options make a Daemon.
@@ -56,7 +57,7 @@ type Daemon struct {
 	binding *bind.Metrics
 	binds   *bind.Pipeline
 	server  *server.Server
-	admin   *admin.Server
+	admin   *web.Server
 	control *control.Server
 	unlock  *unlock.Server // nil: off
 

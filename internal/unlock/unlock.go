@@ -6,7 +6,6 @@ package unlock
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,16 +13,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"ldapd/internal/web"
 )
 
 const (
-	headerTimeout = 5 * time.Second // the handshake of TLS, too
-	readTimeout   = 10 * time.Second
-	writeTimeout  = 15 * time.Second
-	idleTimeout   = 30 * time.Second
-	proveTimeout  = 150 * time.Second // a user may take a minute to confirm a push
+	writeTimeout = 15 * time.Second
+	proveTimeout = 150 * time.Second // a user may take a minute to confirm a push
 
-	headerBytes = 8 << 10
 	formBytes   = 8 << 10
 	connections = 1024
 	attempts    = 32 // at the same time
@@ -52,7 +49,7 @@ type Server struct {
 	now     func() time.Time
 	limiter limiter
 	turns   chan struct{} // one for each attempt that runs
-	http    http.Server
+	http    *web.Server
 }
 
 // New returns a server of the page at /unlock.
@@ -79,17 +76,8 @@ func New(o Options) *Server {
 
 	var protocols http.Protocols
 	protocols.SetHTTP1(true) // HTTP/2 has more to attack, and nothing to speed up here
-	s.http = http.Server{
-		Handler:           secured(origin.Handler(mux)),
-		TLSConfig:         o.TLS,
-		Protocols:         &protocols,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          zap.NewStdLog(s.log),
-	}
+	s.http = web.New(secured(origin.Handler(mux)), writeTimeout, s.log)
+	s.http.HTTP.TLSConfig, s.http.HTTP.Protocols = o.TLS, &protocols
 	return s
 }
 
@@ -112,17 +100,9 @@ func secured(next http.Handler) http.Handler {
 
 // Serve answers on l by TLS until Shutdown, which makes it return nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.ServeTLS(&bounded{Listener: l, most: connections}, "", ""); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return s.http.Serve(&bounded{Listener: l, most: connections})
 }
 
 // Shutdown closes the listeners and waits for running answers until ctx ends,
 // when it cuts them off.
-func (s *Server) Shutdown(ctx context.Context) error {
-	if err := s.http.Shutdown(ctx); err != nil {
-		return errors.Join(err, s.http.Close())
-	}
-	return nil
-}
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
