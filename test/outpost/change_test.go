@@ -91,12 +91,13 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestCredentialsAreNotKept binds with what authentik has at the moment: the
-// directory needs to know nothing for that.
-func TestCredentialsAreNotKept(t *testing.T) {
+// TestUnseenChanges binds with what authentik has at the moment, though the
+// directory does not know of it.
+func TestUnseenChanges(t *testing.T) {
 	eachVersion(t, func(t *testing.T, f *fake) {
 		s := start(t, f.env(), func(cfg *config.Config) { cfg.Authentik.Sync = time.Hour })
 		s.loaded(t, 1)
+		eventually(t, "the websocket is there", func() bool { return f.Websockets() == 1 })
 		bind := func(what, pw string, want uint16) {
 			t.Helper()
 			if got := s.bind(t, userDN(alice), pw); got != want {
@@ -105,10 +106,12 @@ func TestCredentialsAreNotKept(t *testing.T) {
 		}
 		bind("before", secret, ldap.LDAPResultSuccess)
 		f.EditUser(alice, func(u *authentiktest.User) { u.Password = "another" })
-		bind("old password", secret, ldap.LDAPResultInvalidCredentials)
+		bind("old password, nobody knows", secret, ldap.LDAPResultSuccess)
 		bind("new password", "another", ldap.LDAPResultSuccess)
+		bind("old password, in doubt", secret, ldap.LDAPResultInvalidCredentials)
+		bind("new password again", "another", ldap.LDAPResultSuccess)
 		f.Deactivate(alice) // ends the session, of which outposts are told
-		bind("disabled", "another", ldap.LDAPResultInvalidCredentials)
+		eventually(t, "disabled", func() bool { return s.bind(t, userDN(alice), "another") == ldap.LDAPResultInvalidCredentials })
 		f.DenyAccess(authentiktest.DefaultApplication, agent)
 		if got := s.bind(t, userDN(agent), secret); got != ldap.LDAPResultInsufficientAccessRights {
 			t.Errorf("no access any more: result %d", got)

@@ -13,6 +13,7 @@ import (
 
 	"ldapd/internal/authentik/authentiktest"
 	"ldapd/internal/config"
+	"ldapd/internal/control"
 )
 
 // unlimited lets tests bind as fast as they can.
@@ -23,6 +24,8 @@ func quiet(cfg *config.Config) { cfg.Log.Level = "warn" }
 
 // client binds and searches until it is told to stop.
 type client struct {
+	verified bool // its user, or else that is forgotten before each bind
+	commands *control.Client
 	binds    [4]atomic.Int64 // by phase: those that began and ended in it
 	searches atomic.Int64
 	granted  atomic.Bool // the last bind
@@ -36,24 +39,26 @@ const (
 	back
 )
 
-// TestOutage is "must show" 2: authentik goes away while 50 clients bind and
-// search, and comes back.
+// TestOutage has authentik go away while 50 clients bind and search, and come
+// back. Half of the users do not notice.
 func TestOutage(t *testing.T) {
 	eachVersion(t, func(t *testing.T, f *fake) {
-		const clients = 50
-		f.Populate(clients, 5, 1)
+		const clients, names = 50, 10 // a slow hash for each first bind of a name
+		f.Populate(names, 5, 1)
 		s := start(t, f.env(), quick, unlimited, quiet)
-		eventually(t, "authentik is read", func() bool { return s.metric(t, "ldapd_directory_users") == clients+6 })
+		eventually(t, "authentik is read", func() bool { return s.metric(t, "ldapd_directory_users") == names+6 })
 
 		var phase atomic.Int64
 		stop := make(chan struct{})
 		var done sync.WaitGroup
 		end := sync.OnceFunc(func() { close(stop); done.Wait() })
 		defer end()
+		commands := s.control(t)
 		all := make([]client, clients)
 		for i := range all {
+			all[i].verified, all[i].commands = i%2 == 0, commands
 			searching := s.as(t, userDN(agent), secret)
-			done.Go(func() { all[i].run(t, s, searching, fmt.Sprintf("user%06d", i), &phase, stop) })
+			done.Go(func() { all[i].run(t, s, searching, fmt.Sprintf("user%06d", i%names), &phase, stop) })
 		}
 		every := func(what string, cond func(c *client) bool) {
 			t.Helper()
@@ -91,14 +96,15 @@ func TestOutage(t *testing.T) {
 }
 
 // run binds on new connections and searches on an old one. While authentik is
-// there binds are granted, while it is not they are 52, and on the way from
-// one to the other they are one of the two. Searches are answered always.
+// there binds are granted, while it is not they are 52 unless the user is
+// verified, and on the way from one to the other they are one of the two.
+// Searches are answered always.
 func (c *client) run(t *testing.T, s *service, searching *ldap.Conn, name string, phase *atomic.Int64, stop chan struct{}) {
 	for {
 		select {
 		case <-stop:
 			return
-		case <-time.After(10 * time.Millisecond): // fifty of them share the machine with authentik
+		case <-time.After(100 * time.Millisecond): // fifty of them share the machine with authentik
 		}
 		r, err := searching.Search(whole(usersDN, "(&(objectClass=user)(cn="+name+"))", "cn"))
 		if err != nil || len(r.Entries) != 1 {
@@ -108,6 +114,12 @@ func (c *client) run(t *testing.T, s *service, searching *ldap.Conn, name string
 		c.searches.Add(1)
 
 		began := phase.Load()
+		if !c.verified {
+			if _, err := c.commands.Revoke(t.Context(), name); err != nil {
+				t.Errorf("revoke: %v", err)
+				return
+			}
+		}
 		conn, err := ldap.DialURL("ldap://" + s.LDAP().String())
 		if err != nil {
 			t.Errorf("dial: %v", err)
@@ -117,8 +129,8 @@ func (c *client) run(t *testing.T, s *service, searching *ldap.Conn, name string
 		conn.Close()
 		ended := phase.Load()
 		switch {
-		case got == ldap.LDAPResultUnavailable && ended != up:
-		case got == ldap.LDAPResultSuccess && (began != down || ended != down):
+		case got == ldap.LDAPResultUnavailable && ended != up && !c.verified:
+		case got == ldap.LDAPResultSuccess && (c.verified || began != down || ended != down):
 		default:
 			t.Errorf("bind in phases %d to %d: result %d", began, ended, got)
 			return
@@ -137,6 +149,7 @@ func TestStartWhileDown(t *testing.T) {
 		env := append(f.env(), "LDAPD_FILE_PATH="+usersFile(t))
 		s := start(t, env, quick, at(state))
 		s.loaded(t, 1)
+		s.as(t, userDN(agent), secret)
 		s.stop()
 		f.Stop()
 
@@ -150,6 +163,13 @@ func TestStartWhileDown(t *testing.T) {
 			if got := s.bind(t, userDN(alice), pw); got != ldap.LDAPResultUnavailable {
 				t.Errorf("bind: result %d", got)
 			}
+		}
+		// Who was verified before is, and may search as before.
+		if got := s.bind(t, userDN(agent), "wrong"); got != ldap.LDAPResultUnavailable {
+			t.Errorf("wrong password of a verified user: result %d", got)
+		}
+		if n := len(find(t, s.as(t, userDN(agent), secret), usersDN, users)); n != 6+2 {
+			t.Errorf("%d users for authentik's service account", n)
 		}
 		f.AddUser(authentiktest.User{Username: "late", Password: secret})
 		f.Start()
