@@ -11,9 +11,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
+	"ldapd/internal/atomicfile"
 	"ldapd/internal/directory"
 )
 
@@ -61,29 +61,8 @@ type diskGroup struct {
 }
 
 // save replaces the file; after an error the old one is still there.
-func save(path string, s *saved) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	err = errors.Join(encodeSaved(f, s), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil // renamed all the same
-	}
-	dir.Sync() // not every file system can
-	return dir.Close()
+func save(path string, s *saved) error {
+	return atomicfile.Write(path, 0o600, func(w io.Writer) error { return encodeSaved(w, s) })
 }
 
 func encodeSaved(w io.Writer, s *saved) error {

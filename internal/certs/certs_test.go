@@ -16,6 +16,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"ldapd/internal/atomicfile"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -152,7 +154,7 @@ func TestReload(t *testing.T) {
 	}
 
 	// As a whole, for Run may still be at the second tick.
-	if err := writeFile(cert, []byte("broken"), 0o600); err != nil {
+	if err := atomicfile.WriteFile(cert, []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	poll()

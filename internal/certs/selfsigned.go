@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"ldapd/internal/atomicfile"
 )
 
 const (
@@ -60,10 +62,10 @@ func ensureSelfSigned(opt Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := writeFile(filepath.Join(opt.Dir, SelfSignedCert), certPEM, 0o644); err != nil {
+	if err := atomicfile.WriteFile(filepath.Join(opt.Dir, SelfSignedCert), certPEM, 0o644); err != nil {
 		return "", err
 	}
-	return path, writeFile(path, slices.Concat(certPEM, keyPEM), 0o600)
+	return path, atomicfile.WriteFile(path, slices.Concat(certPEM, keyPEM), 0o600)
 }
 
 // serverTemplate is for localhost, this machine and the names.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"ldapd/internal/atomicfile"
 )
 
 // Files that ThrowAway writes.
@@ -48,7 +50,7 @@ func ThrowAway(dir string, names []string) error {
 		data []byte
 		mode os.FileMode
 	}{{CAFile, caPEM, 0o644}, {KeyFile, keyPEM, 0o600}, {CertFile, certPEM, 0o644}} {
-		if err := writeFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
+		if err := atomicfile.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
 			return err
 		}
 	}

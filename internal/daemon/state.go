@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/atomicfile"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/config"
@@ -75,21 +76,11 @@ func storeKey(cfg *config.Config) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// makeKey puts a new key in place as a whole, or a crash would leave a part.
 func makeKey(cfg *config.Config, path string) (string, error) {
 	raw := make([]byte, config.KeySize)
 	rand.Read(raw) // never fails
 	key := hex.EncodeToString(raw)
-	f, err := os.CreateTemp(cfg.StateDir, keyFile+".*") // 0600
-	if err != nil {
-		return "", cfg.Errorf("state_dir", "%v", err)
-	}
-	defer os.Remove(f.Name()) // gone by then, if all went well
-	_, err = f.WriteString(key + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := atomicfile.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
 		return "", cfg.Errorf("state_dir", "%v", err)
 	}
 	return key, nil
