@@ -33,7 +33,8 @@ func TestGoLDAP(t *testing.T) {
 		{"bind carol, inactive", "cn=carol," + users, "demo-carol"},
 		{"bind bob, no code", "cn=bob," + users, "demo-bob"},
 		{"bind bob, code on the password", "cn=bob," + users, "demo-bob;" + code[0]},
-		{"bind bob, the same code again", "cn=bob," + users, "demo-bob;" + code[0]},
+		{"bind bob, the same again", "cn=bob," + users, "demo-bob;" + code[0]},
+		{"bind bob, the used code on the login name", "cn=bob;" + code[0] + "," + users, "demo-bob"},
 		{"bind bob, code on the login name", "cn=bob;" + code[1] + "," + users, "demo-bob"},
 	} {
 		out.say(b.what, resultCode(goLDAP(t, d).Bind(b.dn, b.password)))

@@ -18,6 +18,16 @@ func TestPHP(t *testing.T) {
 	expect(t, "php-ldap", startDemo(t).script(t, "php", "php-ldap.php"))
 }
 
+// The login name with a code, by search and bind on two connections.
+
+func TestLDAPUtilsLogin(t *testing.T) {
+	expect(t, "ldap-utils-login", startDemo(t).script(t, "sh", "ldap-utils-login.sh"))
+}
+
+func TestPHPLogin(t *testing.T) {
+	expect(t, "php-login", startDemo(t).script(t, "php", "php-login.php"))
+}
+
 func TestPython(t *testing.T) {
 	expect(t, "ldap3", startDemo(t).script(t, ".venv/bin/python", "ldap3_client.py"))
 }

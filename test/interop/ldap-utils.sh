@@ -38,6 +38,7 @@ run ldapwhoami $url -D "cn=alice,$users" -w ""
 run ldapwhoami $url -D "cn=bob,$users" -w demo-bob
 run ldapwhoami $url -D "cn=bob,$users" -w "demo-bob;$CODE1"
 run ldapwhoami $url -D "cn=bob,$users" -w "demo-bob;$CODE1"
+run ldapwhoami $url -D "cn=bob;$CODE1,$users" -w demo-bob
 run ldapwhoami $url -D "cn=bob;$CODE2,$users" -w demo-bob
 
 run ldapwhoami $url -ZZ $alice

@@ -47,7 +47,8 @@ await bind('bind alice, empty password', `cn=alice,${users}`, '');
 await bind('bind carol, inactive', `cn=carol,${users}`, 'demo-carol');
 await bind('bind bob, no code', `cn=bob,${users}`, 'demo-bob');
 await bind('bind bob, code on the password', `cn=bob,${users}`, `demo-bob;${CODE1}`);
-await bind('bind bob, the same code again', `cn=bob,${users}`, `demo-bob;${CODE1}`);
+await bind('bind bob, the same again', `cn=bob,${users}`, `demo-bob;${CODE1}`);
+await bind('bind bob, the used code on the login name', `cn=bob;${CODE1},${users}`, 'demo-bob');
 await bind('bind bob, code on the login name', `cn=bob;${CODE2},${users}`, 'demo-bob');
 
 c = new Client({ url });

@@ -51,7 +51,8 @@ bind('bind alice, empty password', "cn=alice,$users", '');
 bind('bind carol, inactive', "cn=carol,$users", 'demo-carol');
 bind('bind bob, no code', "cn=bob,$users", 'demo-bob');
 bind('bind bob, code on the password', "cn=bob,$users", 'demo-bob;' . getenv('CODE1'));
-bind('bind bob, the same code again', "cn=bob,$users", 'demo-bob;' . getenv('CODE1'));
+bind('bind bob, the same again', "cn=bob,$users", 'demo-bob;' . getenv('CODE1'));
+bind('bind bob, the used code on the login name', 'cn=bob;' . getenv('CODE1') . ",$users", 'demo-bob');
 bind('bind bob, code on the login name', 'cn=bob;' . getenv('CODE2') . ",$users", 'demo-bob');
 
 ldap_bind($c, "cn=ldapservice,$users", 'demo-ldapservice');

@@ -52,7 +52,8 @@ public class Jndi {
         bind("bind carol, inactive", "cn=carol," + users, "demo-carol");
         bind("bind bob, no code", "cn=bob," + users, "demo-bob");
         bind("bind bob, code on the password", "cn=bob," + users, "demo-bob;" + System.getenv("CODE1"));
-        bind("bind bob, the same code again", "cn=bob," + users, "demo-bob;" + System.getenv("CODE1"));
+        bind("bind bob, the same again", "cn=bob," + users, "demo-bob;" + System.getenv("CODE1"));
+        bind("bind bob, the used code on the login name", "cn=bob;" + System.getenv("CODE1") + "," + users, "demo-bob");
         bind("bind bob, code on the login name", "cn=bob;" + System.getenv("CODE2") + "," + users, "demo-bob");
 
         LdapContext s = connect(url, "cn=ldapservice," + users, "demo-ldapservice");
