@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type options struct {
 	conns int           // at a time
 	only  string        // operations with this in their name
 	ldapd string        // binary
+	old   string        // another one, to set beside it; empty: none
+	days  int           // to simulate
 }
 
 // binders is how many users bind.
@@ -37,6 +40,8 @@ func main() {
 	flag.IntVar(&o.conns, "conns", 16, "connections at a time")
 	flag.StringVar(&o.only, "only", "", "measure only operations with this `text` in their name")
 	flag.StringVar(&o.ldapd, "ldapd", "", "`binary` to measure (default: built from this tree)")
+	flag.StringVar(&o.old, "old", "", "another `binary` of ldapd, to set beside")
+	flag.IntVar(&o.days, "days", 2, "`number` of days to simulate")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -80,7 +85,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 			return err
 		}
 	}
-	return nil
+	if err := runVerified(ctx, o, dir, o.sizes[0], out); err != nil {
+		return err
+	}
+	return runEconomy(ctx, o, o.sizes[0], out)
 }
 
 const notes = `Processor time of the server per operation, in microseconds, and how many times
@@ -107,6 +115,12 @@ func runSize(ctx context.Context, o options, baseline, dir string, n int, out io
 	if err != nil {
 		return err
 	}
+	users := d.users[:min(binders, len(d.users))]
+	binds := bindRequests(users)
+	lines := slices.DeleteFunc(operations(d, users, binds), func(op operation) bool { return !strings.Contains(op.name, o.only) })
+	if len(lines) == 0 {
+		return nil
+	}
 	var servers []*target
 	defer func() {
 		for _, s := range servers {
@@ -115,20 +129,22 @@ func runSize(ctx context.Context, o options, baseline, dir string, n int, out io
 			}
 		}
 	}()
-	for _, start := range []func() (*target, error){
+	starts := []func() (*target, error){
 		func() (*target, error) { return startLdapd(ctx, "ldapd", o.ldapd, dir, d, "warn") },
 		func() (*target, error) { return startSlapd(ctx, d) },
 		func() (*target, error) { return startBaseline(ctx, baseline, dir, d) },
 		func() (*target, error) { return startLdapd(ctx, "logging", o.ldapd, dir, d, "info") },
-	} {
+	}
+	if o.old != "" {
+		starts = append(starts, func() (*target, error) { return startLdapd(ctx, "old", o.old, dir, d, "warn") })
+	}
+	for _, start := range starts {
 		s, err := start()
 		if err != nil {
 			return err
 		}
 		servers = append(servers, s)
 	}
-	users := d.users[:min(binders, len(d.users))]
-	binds := bindRequests(users)
 	for _, s := range servers {
 		if err := warm(s, append(binds, bindRequest(userDN(service)))); err != nil {
 			return err
@@ -140,10 +156,7 @@ func runSize(ctx context.Context, o options, baseline, dir string, n int, out io
 		fmt.Fprintf(out, " %9s", s.name)
 	}
 	fmt.Fprintf(out, "   %s/%s %s/%s\n", servers[1].name, servers[0].name, servers[2].name, servers[0].name)
-	for _, op := range operations(d, users, binds) {
-		if !strings.Contains(op.name, o.only) {
-			continue
-		}
+	for _, op := range lines {
 		if err := runOperation(ctx, o, op, servers, out); err != nil {
 			return err
 		}

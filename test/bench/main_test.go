@@ -9,10 +9,11 @@ import (
 )
 
 // TestRun measures a small directory for a moment: all servers start, and all
-// answer each operation with the same number of entries, which run checks.
+// answer each operation with the same number of entries, which run checks. No
+// right bind is denied.
 func TestRun(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), options{sizes: []int{200}, time: 40 * time.Millisecond, conns: 2}, &out); err != nil {
+	if err := run(t.Context(), options{sizes: []int{200}, time: 40 * time.Millisecond, conns: 2, days: 1}, &out); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", &out)
@@ -25,6 +26,16 @@ func TestRun(t *testing.T) {
 		`^all users in one search +200\.0 `,
 		`^all users in pages of 500 +200\.0 `,
 		`^Nextcloud's login +1\.0 `,
+		`^first bind of all: a flow +ldapd +\d`,
+		`^verified bind, kept connection +slapd +\d`,
+		`^verified bind, connect and unbind +slapd +\d`,
+		`^verified login with a code +slapd +\d`,
+		`^verified bind, after a restart +ldapd, first +\d`,
+		`^verified bind, at the other replica +first +\d`,
+		`^verified bind, PostgreSQL stopped +replica, first +\d`,
+		`^ldapd +0\.\d+ +\d+ +\d+ +0 +0$`,
+		`^authentik's, cached +\d`,
+		`^authentik's, direct +\d`,
 	} {
 		if !regexp.MustCompile(`(?m)` + line).MatchString(out.String()) {
 			t.Errorf("no line %s", line)

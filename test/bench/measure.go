@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,18 +18,30 @@ import (
 type cell struct {
 	ops, entries int
 	cpu          time.Duration // of the server
+	took         []time.Duration
 }
 
 func (c *cell) add(other cell) {
 	c.ops += other.ops
 	c.entries += other.entries
 	c.cpu += other.cpu
+	c.took = append(c.took, other.took...)
 }
 
 func (c cell) entriesEach() float64 { return float64(c.entries) / float64(max(c.ops, 1)) }
 
 // cpuEach returns microseconds.
 func (c cell) cpuEach() float64 { return float64(c.cpu.Microseconds()) / float64(max(c.ops, 1)) }
+
+// waited returns how long so many of a hundred operations took at most, in
+// microseconds.
+func (c cell) waited(percent int) float64 {
+	if len(c.took) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(c.took))
+	return float64(sorted[(len(sorted)-1)*percent/100].Microseconds())
+}
 
 // fewConns is how many connections do long operations.
 const fewConns = 2
@@ -58,7 +71,7 @@ func measure(ctx context.Context, t *target, op operation, conns int, during tim
 	for _, s := range sessions {
 		g.Go(func() error {
 			var c cell
-			for c.ops == 0 || time.Now().Before(end) {
+			for began := time.Now(); c.ops == 0 || began.Before(end); {
 				n, err := op.do(s)
 				if err != nil {
 					return err
@@ -68,6 +81,9 @@ func measure(ctx context.Context, t *target, op operation, conns int, during tim
 				}
 				c.ops++
 				c.entries += n
+				now := time.Now()
+				c.took = append(c.took, now.Sub(began))
+				began = now
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -88,7 +104,7 @@ func measure(ctx context.Context, t *target, op operation, conns int, during tim
 
 // newSession returns a session whose requests are drawn by a seed.
 func newSession(t *target, op operation, seed uint64) (*session, error) {
-	s := &session{Rand: rand.New(rand.NewPCG(3, seed)), addr: t.addr}
+	s := &session{Rand: rand.New(rand.NewPCG(3, seed)), number: int(seed), addr: t.addr}
 	if !op.kept {
 		return s, nil
 	}

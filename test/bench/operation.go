@@ -20,8 +20,9 @@ type operation struct {
 // session is one of the clients at work on an operation.
 type session struct {
 	*rand.Rand
-	addr string
-	conn *client // kept
+	number int // of all that are at work
+	addr   string
+	conn   *client // kept
 }
 
 // attributes are those that Nextcloud asks for at a login, and two more.

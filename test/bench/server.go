@@ -28,6 +28,21 @@ type target struct {
 	addr string
 	pid  int
 	stop func() error
+	// again starts it over the same state, at another address.
+	again func(ctx context.Context) (*target, error)
+}
+
+// restart stops the server, and puts the one that takes its place there.
+func (t *target) restart(ctx context.Context, at **target) error {
+	if err := t.stop(); err != nil {
+		return err
+	}
+	*at = nil
+	next, err := t.again(ctx)
+	if err == nil {
+		*at = next
+	}
+	return err
 }
 
 func startSlapd(ctx context.Context, d *dir) (*target, error) {
@@ -48,16 +63,26 @@ func startSlapd(ctx context.Context, d *dir) (*target, error) {
 }
 
 func startLdapd(ctx context.Context, name, binary, dir string, d *dir, level string) (*target, error) {
+	return serveLdapd(ctx, name, binary, dir, level, "LDAPD_BASE_DN="+baseDN, "LDAPD_FILE_PATH="+d.file)
+}
+
+// serveLdapd starts ldapd with a state of its own.
+func serveLdapd(ctx context.Context, name, binary, dir, level string, env ...string) (*target, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, binary, "serve")
-	cmd.Env = []string{
-		"LDAPD_BASE_DN=" + baseDN, "LDAPD_FILE_PATH=" + d.file, "LDAPD_STATE_DIR=" + filepath.Join(dir, name),
+	cmd.Env = append([]string{
+		"LDAPD_STATE_DIR=" + filepath.Join(dir, name),
 		"LDAPD_LISTEN_LDAP=" + addr, "LDAPD_LISTEN_LDAPS=", "LDAPD_LISTEN_ADMIN=", "LDAPD_LOG_LEVEL=" + level,
+	}, env...)
+	t, err := start(ctx, name, addr, filepath.Join(dir, name+".log"), cmd)
+	if err != nil {
+		return nil, err
 	}
-	return start(ctx, name, addr, filepath.Join(dir, name+".log"), cmd)
+	t.again = func(ctx context.Context) (*target, error) { return serveLdapd(ctx, name, binary, dir, level, env...) }
+	return t, nil
 }
 
 func startBaseline(ctx context.Context, binary, dir string, d *dir) (*target, error) {

@@ -31,6 +31,7 @@ var nextcloud = netip.MustParseAddr("192.0.2.1")
 // world is a simulation: one thing happens after the other.
 type world struct {
 	Report
+	every time.Duration // of Options
 	agenda
 	*rand.Rand
 	seconds atomic.Int64 // the time, since 1970
@@ -47,7 +48,7 @@ type world struct {
 
 // newWorld makes the part of the users whose number leaves the given rest.
 func newWorld(ctx context.Context, o Options, rest, parts int) (*world, error) {
-	w := &world{Rand: rand.New(rand.NewPCG(o.Seed, uint64(rest))), end: begin.AddDate(0, 0, o.Days)}
+	w := &world{every: o.Every, Rand: rand.New(rand.NewPCG(o.Seed, uint64(rest))), end: begin.AddDate(0, 0, o.Days)}
 	w.seconds.Store(begin.Unix())
 	w.cached = outpost{newAuthentik(o.Users, w.end), map[string]time.Time{}}
 	w.direct = outpost{newAuthentik(o.Users, w.end), nil}
@@ -96,9 +97,9 @@ func (w *world) now() time.Time { return time.Unix(w.seconds.Load(), 0).UTC() }
 func (w *world) run(ctx context.Context) (Report, error) {
 	for _, p := range w.people {
 		for range syncClients {
-			c := &client{person: p, every: validateTime}
+			c := &client{person: p, every: w.every}
 			if w.IntN(100) < pollers {
-				c.every = pollTime
+				c.every = w.every / polls
 			}
 			w.plan(begin.Add(p.wakes+within(w.Rand, time.Hour)), func(now time.Time) error { return w.login(ctx, c, now) })
 		}
@@ -137,7 +138,7 @@ func (w *world) midnight(ctx context.Context, now time.Time) error {
 	w.endDay()
 	w.pipeline.Sweep(ctx)
 	for _, p := range w.people {
-		visitor := &client{person: p, every: validateTime}
+		visitor := &client{person: p, every: w.every}
 		w.plan(now.Add(p.wakes+within(w.Rand, awake-visit)), func(now time.Time) error {
 			visitor.until = now.Add(visit)
 			return w.login(ctx, visitor, now)
