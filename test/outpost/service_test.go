@@ -164,6 +164,15 @@ func (s *service) forget(t *testing.T) {
 	s.settled(t)
 }
 
+// forgetOne is forget for one user, who has some.
+func (s *service) forgetOne(t *testing.T, user string) {
+	t.Helper()
+	if n, err := s.control(t).Revoke(t.Context(), user); n == 0 || err != nil {
+		t.Fatalf("revoke: %d, %v", n, err)
+	}
+	s.settled(t)
+}
+
 // settled waits until nothing runs that a bind began.
 func (s *service) settled(t *testing.T) {
 	t.Helper()
