@@ -13,7 +13,7 @@ import (
 )
 
 // TestChanges is "must show" 4: what is changed in authentik is in effect after
-// two looks at most, each of which costs three requests. At the default
+// two looks at most, also for verified binds, each of which costs three requests. At the default
 // interval of five seconds that is within fifteen. The third look never comes:
 // authentik does not answer it.
 func TestChanges(t *testing.T) {
@@ -21,36 +21,37 @@ func TestChanges(t *testing.T) {
 		name   string
 		change func(*fake)
 		seen   func(t *testing.T, s *service, c *ldap.Conn) bool
+		want   uint16 // then, of a bind that was verified before
 	}{
 		{"disabled user",
 			func(f *fake) { f.EditUser(alice, func(u *authentiktest.User) { u.Inactive = true }) },
 			func(t *testing.T, s *service, c *ldap.Conn) bool {
 				return len(find(t, c, usersDN, "(&(cn="+alice+")(ak-active=FALSE))")) == 1
-			}},
+			}, ldap.LDAPResultInvalidCredentials},
 		{"changed password",
 			func(f *fake) { f.EditUser(alice, func(u *authentiktest.User) { u.Password = "another" }) },
 			func(t *testing.T, s *service, c *ldap.Conn) bool {
 				return len(find(t, c, usersDN, "(&(cn="+alice+")(pwdChangedTime>=20210101000000Z))")) == 1
-			}},
+			}, ldap.LDAPResultInvalidCredentials},
 		{"removed group membership",
 			func(f *fake) { f.RemoveMember(staff, alice) },
 			func(t *testing.T, s *service, c *ldap.Conn) bool {
 				return len(find(t, c, usersDN, "(&(cn="+alice+")(memberOf=cn="+staff+","+groupsDN+"))")) == 0 &&
 					len(find(t, c, groupsDN, "(&(cn="+staff+")(member="+userDN(alice)+"))")) == 0
-			}},
+			}, ldap.LDAPResultSuccess},
 		{"new user",
 			func(f *fake) { f.AddUser(authentiktest.User{Username: "new", Password: secret}) },
-			func(t *testing.T, s *service, c *ldap.Conn) bool { return len(find(t, c, usersDN, "(cn=new)")) == 1 }},
+			func(t *testing.T, s *service, c *ldap.Conn) bool { return len(find(t, c, usersDN, "(cn=new)")) == 1 }, ldap.LDAPResultSuccess},
 		{"deleted user",
 			func(f *fake) { f.RemoveUser(alice) },
 			func(t *testing.T, s *service, c *ldap.Conn) bool {
 				return len(find(t, c, usersDN, "(cn="+alice+")")) == 0
-			}},
+			}, ldap.LDAPResultInvalidCredentials},
 		{"deleted group",
 			func(f *fake) { f.RemoveGroup(staff) },
 			func(t *testing.T, s *service, c *ldap.Conn) bool {
 				return len(find(t, c, groupsDN, "(cn="+staff+")")) == 0
-			}},
+			}, ldap.LDAPResultSuccess},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,6 +77,9 @@ func TestChanges(t *testing.T) {
 				f.ResetCounters()
 				tt.change(f)
 				eventually(t, "the change is seen", func() bool { return tt.seen(t, s, c) })
+				if got := s.bind(t, userDN(alice), secret); got != tt.want {
+					t.Errorf("bind after: result %d, want %d", got, tt.want)
+				}
 				eventually(t, "both looks are done", func() bool { return third.Hits() > 0 })
 				n := f.Counters().Requests
 				sum := n[authentiktest.Users] + n[authentiktest.OneUser] + n[authentiktest.Groups] - third.Hits()

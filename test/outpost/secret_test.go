@@ -3,6 +3,7 @@ package outpost
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -63,10 +65,13 @@ func TestNoSecrets(t *testing.T) {
 		const planted, wrong = "Pl4nted-Passw0rd", "Wr0ng-Passw0rd"
 		f.EditUser(alice, func(u *authentiktest.User) { u.Password, u.AppPasswords = planted, []string{"App-" + planted} })
 		f.EditUser(bob, func(u *authentiktest.User) { u.Password = planted })
-		pair := authentiktest.NewCertificate(t, "ldap", "ldap.example.org")
+		pair := authentiktest.NewCertificate(t, "ldap", "127.0.0.1")
 		key := f.SetKeyPair(pair)
 		f.provider(func(p *authentiktest.Provider) { p.Certificate = key })
-		s := start(t, f.env(), quick, func(cfg *config.Config) { cfg.Log.Level = "debug" })
+		f.stages(identify{}, password{}, validate{Threshold: 28 * 24 * time.Hour}, login{})
+		s := startAt(t, f.now, f.env(), quick, unlockable, func(cfg *config.Config) {
+			cfg.Log.Level, cfg.Limits.FailuresPerUser = "debug", 0
+		})
 		s.loaded(t, 1)
 		code := f.code(t)
 		var codes []string
@@ -89,6 +94,29 @@ func TestNoSecrets(t *testing.T) {
 		for _, filter := range []string{"(userPassword=" + planted + ")", "(cn=" + bob + ";456789)", "(|(uid=" + bob + ";456789)(mail=" + bob + ";456789))"} {
 			find(t, c, rootDN, filter)
 		}
+		// Verified binds of each kind, with codes that authentik took.
+		onName, paired, unlocked := f.code(t), f.code(t), f.code(t)
+		codes = append(codes, onName, paired, unlocked)
+		verify := func() {
+			t.Helper()
+			if got := s.bind(t, userDN(bob+`\3b`+onName), planted); got != ldap.LDAPResultSuccess {
+				t.Errorf("code on the name: result %d", got)
+			}
+			find(t, c, usersDN, "(&(objectClass=user)(cn="+bob+";"+paired+"))")
+			if got := s.bind(t, userDN(bob), planted); got != ldap.LDAPResultSuccess {
+				t.Errorf("code on the login name: result %d", got)
+			}
+			s.settled(t)
+		}
+		f.later(time.Hour) // and authentik takes codes again
+		verify()
+		if status, page := s.browser(t, []byte(pair.CertPEM)).send(t, "unlock", bob, planted, unlocked, "nextcloud"); status != http.StatusOK {
+			t.Errorf("unlock: status %d: %s", status, page)
+		}
+		f.later(2 * time.Hour) // access is asked for
+		verify()
+		f.later(14 * time.Hour) // the flow runs
+		verify()
 		for _, fault := range []authentiktest.Fault{
 			{Endpoint: authentiktest.Executor, Method: "POST", FlowError: true},
 			{Endpoint: authentiktest.Executor, Method: "POST", Status: http.StatusBadRequest, Body: `{"password":["` + planted + ` is wrong"]}`},
@@ -103,24 +131,40 @@ func TestNoSecrets(t *testing.T) {
 		f.RotateToken()
 		s.reload <- signal
 		eventually(t, "the token is refused", func() bool { return s.metric(t, `ldapd_authentik_sync_errors_total{kind="token"}`) >= 1 })
-		metrics := s.scrape(t)
+		list, err := s.control(t).List(t.Context())
+		if err != nil || len(list) < 3 {
+			t.Fatalf("verified binds: %+v, %v", list, err)
+		}
+		places := map[string][]byte{
+			"the metrics": []byte(s.scrape(t)), "the status": []byte(s.admin(t, "/status")), "the list": fmt.Appendf(nil, "%+v", list),
+		}
 		s.stop() // writes what is to be kept
+		places["the log"] = []byte(s.log.String())
 
 		secrets := append(codes, planted, wrong, f.Token, strings.Split(pair.KeyPEM, "\n")[1])
-		cookies := make(map[string]bool)
+		cookies := make(map[string]map[string]bool)
 		for _, r := range sent {
 			for _, cookie := range (&http.Request{Header: r.Header}).Cookies() {
-				cookies[cookie.Value] = true
+				if cookies[cookie.Name] == nil {
+					cookies[cookie.Name] = make(map[string]bool)
+				}
+				cookies[cookie.Name][cookie.Value] = true
 			}
 		}
-		if len(cookies) < 5 {
-			t.Fatalf("%d cookies", len(cookies))
+		if len(cookies[authentiktest.CookieSession]) < 5 || len(cookies[authentiktest.CookieMFA]) < 1 {
+			t.Fatalf("cookies: %v", cookies)
 		}
-		for value := range cookies {
-			secrets = append(secrets, value)
+		for _, values := range cookies {
+			for value := range values {
+				secrets = append(secrets, value)
+			}
 		}
-		places := map[string][]byte{"the log": []byte(s.log.String()), "the metrics": []byte(metrics)}
-		err := filepath.WalkDir(s.state, func(path string, d fs.DirEntry, err error) error {
+		for _, user := range []string{alice, bob, agent} {
+			for _, session := range f.Sessions(user) {
+				secrets = append(secrets, session.SID)
+			}
+		}
+		err = filepath.WalkDir(s.state, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
@@ -130,7 +174,13 @@ func TestNoSecrets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(places) < 5 {
+		cacheKey := filepath.Join(s.state, "cache.key")
+		if len(places[cacheKey]) == 0 || len(places[filepath.Join(s.state, "ldapd.db")]) == 0 {
+			t.Error("no store, or none of its key")
+		}
+		secrets = append(secrets, strings.TrimSpace(string(places[cacheKey])))
+		delete(places, cacheKey)
+		if len(places) < 7 {
 			t.Errorf("only %d places to look at", len(places))
 		}
 		for place, content := range places {

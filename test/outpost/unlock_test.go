@@ -55,18 +55,15 @@ type browser struct {
 	page string
 }
 
-func (s *service) browser(t *testing.T) *browser {
+// browser trusts certificates, in PEM.
+func (s *service) browser(t *testing.T, trusted []byte) *browser {
 	t.Helper()
 	m := regexp.MustCompile(`listening \{"for": "unlock", "address": "([^"]+)"`).FindStringSubmatch(s.log.String())
 	if m == nil {
 		t.Fatal("there is no page")
 	}
-	pem, err := os.ReadFile(filepath.Join(s.state, certs.SelfSignedCert))
-	if err != nil {
-		t.Fatal(err)
-	}
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
+	roots.AppendCertsFromPEM(trusted)
 	return &browser{
 		http: http.Client{
 			Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}},
@@ -103,7 +100,11 @@ func TestUnlock(t *testing.T) {
 	eachVersion(t, func(t *testing.T, f *fake) {
 		s := start(t, f.env(), quick, unlockable)
 		s.loaded(t, 1)
-		b := s.browser(t)
+		cert, err := os.ReadFile(filepath.Join(s.state, certs.SelfSignedCert))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := s.browser(t, cert)
 		resp, err := b.http.Get(b.page)
 		if err != nil {
 			t.Fatal(err)
