@@ -72,29 +72,29 @@ func (c *Client) over(s bind.Session) bool { return !s.End.IsZero() && !c.now().
 // authentik judges a session that is over as the anonymous user, so its word
 // counts only if users/me says afterwards whose the session is: what is over
 // does not come back.
-func (a *Authenticator) Access(ctx context.Context, base string, s bind.Session, client netip.Addr) error {
+func (a *Authenticator) Access(ctx context.Context, base string, s bind.Session, client netip.Addr) (search bool, err error) {
 	p, ok := a.provider(base)
 	if !ok {
-		return fmt.Errorf("no provider for %s", base)
+		return false, fmt.Errorf("no provider for %s", base)
 	}
 	if a.client.over(s) {
-		return bind.ErrSessionGone
+		return false, bind.ErrSessionGone
 	}
 	user, cookies, err := unpack(s.State)
 	if err != nil {
-		return err
+		return false, err
 	}
 	x, err := a.client.newExecution(Execution{AppSlug: p.Application, Provider: p.PK, ClientIP: client})
 	if err != nil {
-		return fmt.Errorf("ask for access: %w", err)
+		return false, fmt.Errorf("ask for access: %w", err)
 	}
 	x.jar.cookies = cookies
 	return x.stillGood(ctx, user)
 }
 
 // stillGood asks whether the session of the execution is the user's, who may
-// use the application.
-func (x *execution) stillGood(ctx context.Context, user int) error {
+// use the application, and whether he may search the whole directory.
+func (x *execution) stillGood(ctx context.Context, user int) (search bool, err error) {
 	verdict, err := x.mayUse(ctx)
 	var me *account
 	if err == nil {
@@ -103,25 +103,25 @@ func (x *execution) stillGood(ctx context.Context, user int) error {
 	var api *APIError
 	switch {
 	case errors.As(err, &api) && api.Status == http.StatusBadRequest:
-		return x.inactive(ctx, user, err)
+		return false, x.inactive(ctx, user, err)
 	case loggedOut(err):
 		if err := x.checkToken(ctx); err != nil {
-			return fmt.Errorf("ask for access: %w", err)
+			return false, fmt.Errorf("ask for access: %w", err)
 		}
-		return bind.ErrSessionGone
+		return false, bind.ErrSessionGone
 	case err != nil:
-		return fmt.Errorf("ask for access: %w", err)
+		return false, fmt.Errorf("ask for access: %w", err)
 	case me.PK != user:
-		return bind.ErrSessionGone
+		return false, bind.ErrSessionGone
 	case me.Active != nil && !*me.Active:
-		return &bind.Denied{Reason: bind.Inactive}
+		return false, &bind.Denied{Reason: bind.Inactive}
 	case verdict.passing:
-		return nil
+		return verdict.search, nil
 	}
 	if err := x.checkToken(ctx); err != nil {
-		return fmt.Errorf("ask for access: %w", err)
+		return false, fmt.Errorf("ask for access: %w", err)
 	}
-	return &bind.Denied{Reason: bind.NoAccess}
+	return false, &bind.Denied{Reason: bind.NoAccess}
 }
 
 // inactive finds out whether a status 400, which authentik has for the session

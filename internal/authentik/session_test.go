@@ -93,6 +93,17 @@ func (k *keeper) answer(t *testing.T, err error) string {
 	return "unknown"
 }
 
+// access asks for access, and puts the answer shortly.
+func (k *keeper) access(t *testing.T, ctx context.Context, base string, s bind.Session) string {
+	t.Helper()
+	search, err := k.Access(ctx, base, s, keeperAddr)
+	said := k.answer(t, err)
+	if search {
+		said += ", may search"
+	}
+	return said
+}
+
 func TestAccess(t *testing.T) {
 	const app = authentiktest.DefaultApplication
 	fault := func(f authentiktest.Fault) func(*keeper, *bind.Session) {
@@ -112,6 +123,9 @@ func TestAccess(t *testing.T) {
 	}{
 		{"nothing happened", func(*keeper, *bind.Session) {}, "good", 2},
 		{"withdrawn", func(k *keeper, _ *bind.Session) { k.DenyAccess(app, "alice") }, "denied no_access", 3},
+		{"may search by now", func(k *keeper, _ *bind.Session) {
+			k.EditUser("alice", func(u *authentiktest.User) { u.SearchAll = true })
+		}, "good, may search", 2},
 		{"password changed", func(k *keeper, _ *bind.Session) {
 			k.EditUser("alice", func(u *authentiktest.User) { u.Password = "new" })
 		}, "good", 2},
@@ -173,7 +187,7 @@ func TestAccess(t *testing.T) {
 				s := k.login(t).Session
 				k.ResetCounters()
 				tt.set(k, s)
-				if got := k.answer(t, k.Access(t.Context(), authentiktest.DefaultBaseDN, *s, keeperAddr)); got != tt.want {
+				if got := k.access(t, t.Context(), authentiktest.DefaultBaseDN, *s); got != tt.want {
 					t.Errorf("%s, want %s", got, tt.want)
 				}
 				if n := len(k.Requests()); n != tt.requests {
@@ -186,12 +200,12 @@ func TestAccess(t *testing.T) {
 		}
 		k := newKeeper(t, o)
 		s := k.login(t).Session
-		if got := k.answer(t, k.Access(t.Context(), "dc=other", *s, keeperAddr)); got != "unknown" {
+		if got := k.access(t, t.Context(), "dc=other", *s); got != "unknown" {
 			t.Errorf("another tree: %s", got)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if got := k.answer(t, k.Access(ctx, authentiktest.DefaultBaseDN, *s, keeperAddr)); got != "unknown" {
+		if got := k.access(t, ctx, authentiktest.DefaultBaseDN, *s); got != "unknown" {
 			t.Errorf("cancelled: %s", got)
 		}
 	})

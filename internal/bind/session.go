@@ -25,10 +25,11 @@ var ErrSessionGone = errors.New("the session is over")
 // SessionKeeper is an Authenticator that leaves sessions at a backend. Base is
 // that of the user's tree.
 type SessionKeeper interface {
-	// Access asks whether the user may still use the application. It returns
-	// a *Denied if not, ErrSessionGone if the session is over, and any other
-	// error if it could not be told.
-	Access(ctx context.Context, base string, s Session, client netip.Addr) error
+	// Access asks whether the user may still use the application, and whether
+	// he may read the whole directory. It returns a *Denied if he may not use
+	// it, ErrSessionGone if the session is over, and any other error if it
+	// could not be told.
+	Access(ctx context.Context, base string, s Session, client netip.Addr) (search bool, err error)
 	// EndSession ends a session if there is a way.
 	EndSession(ctx context.Context, base string, s Session, client netip.Addr) error
 }
@@ -115,7 +116,7 @@ func (p *Pipeline) accessDue(c *verified.Credential, now time.Time) bool {
 // askAccess asks whether the user may still use the application.
 func (p *Pipeline) askAccess(ctx context.Context, b *login, r *reading) error {
 	s := r.matched.Session
-	err := p.sessions.Access(ctx, b.key.Base, used(s), address(s))
+	search, err := p.sessions.Access(ctx, b.key.Base, used(s), address(s))
 	now := p.Now()
 	var denied *Denied
 	switch {
@@ -136,6 +137,7 @@ func (p *Pipeline) askAccess(ctx context.Context, b *login, r *reading) error {
 		}
 		own := *c.Session
 		own.Asked, c.Told = now, now
+		c.Search = search
 		c.Session = &own
 		return true
 	})

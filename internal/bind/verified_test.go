@@ -44,6 +44,7 @@ type flowUser struct {
 	codes    map[string]bool // good for one flow each
 	inactive bool
 	noAccess bool
+	search   bool
 	changed  int
 }
 
@@ -72,7 +73,7 @@ func (f *flows) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted,
 	case u.inactive || string(a.Password) != u.password:
 		return bind.Granted{}, &bind.Denied{Reason: bind.WrongPassword}
 	}
-	g := bind.Granted{Source: bind.SourceFlow, Factor: bind.FactorNone, Search: a.Name == "service"}
+	g := bind.Granted{Source: bind.SourceFlow, Factor: bind.FactorNone, Search: u.search}
 	reminded := false
 	if until, err := strconv.ParseInt(string(a.Cookie), 10, 64); err == nil {
 		reminded = f.Now().Unix() < until
@@ -102,20 +103,20 @@ func (f *flows) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted,
 
 func (f *flows) Stamps(a directory.Account) (password, factor string) { return a.Changed, "" }
 
-func (f *flows) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr) error {
+func (f *flows) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr) (search bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
 	name, ok := f.sessions[s.Hash]
 	switch {
 	case f.down:
-		return errors.New("connection refused")
+		return false, errors.New("connection refused")
 	case !ok:
-		return bind.ErrSessionGone
+		return false, bind.ErrSessionGone
 	case f.users[name].noAccess:
-		return &bind.Denied{Reason: bind.NoAccess}
+		return false, &bind.Denied{Reason: bind.NoAccess}
 	}
-	return nil
+	return f.users[name].search, nil
 }
 
 func (f *flows) EndSession(_ context.Context, _ string, s bind.Session, _ netip.Addr) error {
@@ -176,7 +177,7 @@ func newHouse(t *testing.T, change func(*bind.Options)) *house {
 		"alice":   {password: "secret", factor: bind.FactorTOTP, codes: map[string]bool{"111111": true, "222222": true, "333333": true}},
 		"bob":     {password: "secret", factor: bind.FactorNone},
 		"dora":    {password: "secret", factor: bind.FactorDuo},
-		"service": {password: "service", factor: bind.FactorNone},
+		"service": {password: "service", factor: bind.FactorNone, search: true},
 	}}
 	h.options = bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return h.flows, nil },
@@ -725,5 +726,27 @@ func TestSweep(t *testing.T) {
 	h.Sweep(t.Context())
 	if all := h.options.Book.All(); len(all) != 1 || all[0].Record.Username != "bob" {
 		t.Errorf("left: %+v, want bob", all)
+	}
+}
+
+// The right to search is known within the hour, in both directions.
+func TestSearchRight(t *testing.T) {
+	h := newHouse(t, nil)
+	may := func() bool {
+		t.Helper()
+		id, err := h.Bind(t.Context(), bind.Request{DN: userDN("service"), Password: []byte("service"), Addr: nextcloud})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.settle()
+		return id.Search
+	}
+	for _, want := range []bool{true, false, true} {
+		h.change(func() { h.users["service"].search = want })
+		h.advance(time.Hour)
+		may() // is asked about behind it
+		if got := may(); got != want {
+			t.Errorf("may search: %v, want %v", got, want)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func (o outpostAuth) Stamps(a directory.Account) (password, factor string) {
 
 // Access implements bind.SessionKeeper. Accounts of the users file leave no
 // sessions.
-func (o outpostAuth) Access(ctx context.Context, base string, s bind.Session, client netip.Addr) error {
+func (o outpostAuth) Access(ctx context.Context, base string, s bind.Session, client netip.Addr) (search bool, err error) {
 	return o.authentik.Access(ctx, base, s, client)
 }
 
