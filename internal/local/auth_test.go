@@ -252,6 +252,7 @@ func TestStamps(t *testing.T) {
 		{"nothing", authFile, false, false},
 		{"another user", file("dave", "eve"), false, false},
 		{"another hash", file(cheap, strings.Replace(cheap, "salt", "pepper", 1)), true, false},
+		{"the right to search", file("{username: bob,", "{username: bob, search: true,"), true, false},
 		{"another secret", file(totpSecret, "KRSXG5CTMVRXEZLU"), false, true},
 		{"the secret in other words", file(totpSecret, `"jbsw y3dp ehpk 3pxp="`), false, false},
 		{"digits", file(totpSecret, totpSecret+", digits: 8"), false, true},

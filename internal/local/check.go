@@ -111,7 +111,7 @@ func (c *checker) allUsers(in []user, f *File) error {
 		if a.totp, err = secondFactor(u); err != nil {
 			return err
 		}
-		a.passwordStamp, a.factorStamp = passwordStamp(id, a.hash), factorStamp(id, u.TOTP)
+		a.passwordStamp, a.factorStamp = passwordStamp(id, a.hash, a.search), factorStamp(id, u.TOTP)
 		f.accounts = append(f.accounts, a)
 		f.users = append(f.users, directory.User{
 			UUID: id, UID: u.UID, Username: u.Username, Name: u.Name, Email: u.Email,

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// passwordStamp changes when a user's password hash does.
-func passwordStamp(uuid string, h *Hash) string {
+// passwordStamp changes when a user's password hash does, or the right that
+// goes with the password, for that is told with its proof.
+func passwordStamp(uuid string, h *Hash, search bool) string {
 	if h == nil {
 		return ""
 	}
-	return stamp("password", uuid, h.text)
+	return stamp("password", uuid, h.text, strconv.FormatBool(search))
 }
 
 // factorStamp changes when a user's second factor does, but not with the way
