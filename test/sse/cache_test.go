@@ -20,7 +20,7 @@ const ttl = 10 * time.Minute
 func TestMemoryCacheLogin(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, siteOptions{threshold: 30 * day})
-	c := s.cloud("127.0.0.2", ttl, nil)
+	c := s.cloud("127.0.0.2", ttl)
 	c.login("attacker", alice, passAlice, denied)
 	browser := c.login("alice's browser", alice+";"+s.code(), passAlice, good)
 	desktop := browser.app("alice's desktop")
@@ -73,8 +73,8 @@ func TestMemoryCacheClient(t *testing.T) {
 		clients:   "[{name: nextcloud, networks: [127.0.0.2/32]}, {name: other, networks: [127.0.0.3/32]}]",
 		config:    func(cfg *config.Config) { cfg.MFA.Remember.Scope = config.ScopeClient },
 	})
-	c := s.cloud("127.0.0.2", ttl, nil)
-	other := s.cloud("127.0.0.3", 0, nil)
+	c := s.cloud("127.0.0.2", ttl)
+	other := s.cloud("127.0.0.3", 0)
 	c.login("attacker", alice, passAlice, denied)
 	browser := c.login("alice's browser", alice+";"+s.code(), passAlice, good)
 	desktop := browser.app("alice's desktop")

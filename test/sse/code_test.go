@@ -15,7 +15,7 @@ import (
 func TestCodeOnPassword(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, siteOptions{threshold: 30 * day})
-	c := s.cloud("127.0.0.2", 0, nil)
+	c := s.cloud("127.0.0.2", 0)
 	secret := passAlice + ";" + s.code()
 	browser := c.login("alice's browser", alice, secret, good)
 	desktop := browser.app("alice's desktop")
@@ -48,7 +48,7 @@ func TestCodeOnPasswordGuarded(t *testing.T) {
 		threshold: 30 * day,
 		clients:   "[{name: nextcloud, networks: [127.0.0.2/32], encryption: per-user}]",
 	})
-	c, other := s.cloud("127.0.0.2", 0, nil), s.cloud("127.0.0.3", 0, nil)
+	c, other := s.cloud("127.0.0.2", 0), s.cloud("127.0.0.3", 0)
 	code := s.code()
 	c.login("alice's browser", alice, passAlice+";"+code, denied)
 	c.enter(0, "basic", "alice's camera", alice, passAlice+";"+code, denied)

@@ -35,8 +35,8 @@ func TestSixtyDays(t *testing.T) {
 }
 
 func (s *story) sixtyDays(first time.Duration) {
-	c := s.cloud("127.0.0.2", 0, nil)
-	outside := s.cloud("127.0.0.3", 0, nil)
+	c := s.cloud("127.0.0.2", 0)
+	outside := s.cloud("127.0.0.3", 0)
 	// attack is somebody who has alice's password, and no code.
 	attack := func() {
 		s.Helper()
@@ -173,7 +173,7 @@ func TestFactorDue(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStory(t, siteOptions{threshold: tt.threshold, config: func(cfg *config.Config) { cfg.MFA.Remember.For = tt.remember }})
-			c := s.cloud("127.0.0.2", 0, nil)
+			c := s.cloud("127.0.0.2", 0)
 			browser := c.login("alice's browser", alice+";"+s.code(), passAlice, good)
 			s.pass(2 * time.Hour)
 			tablet := c.login("alice's tablet", alice+";"+s.code(), passAlice, good)
@@ -251,6 +251,7 @@ func (s *story) outage(c *cloud, all []*token) {
 // expire waits for authentik to clean expired sessions up, which ends nothing.
 func (s *story) expire(tokens ...*token) {
 	s.Helper()
+	eventually(s.T, "ldapd listens", func() bool { return s.authentik.Websockets() == 1 })
 	const ends = "ldapd_authentik_session_ends_total"
 	before := s.metric(ends)
 	s.pass(25 * time.Hour)

@@ -94,10 +94,12 @@ func startLDAPD(t *testing.T, now func() time.Time, log *buffer, env []string, c
 // eventually waits for what must happen, at no time in particular.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(2 * time.Millisecond) {
+	wait := time.Millisecond
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(wait) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not happen: %s", what)
 		}
+		wait = min(2*wait, 32*time.Millisecond)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	ber "github.com/go-asn1-ber/asn1-ber"
 )
 
 // checkEvery is how long Nextcloud takes a password for right before it
@@ -18,7 +16,6 @@ const checkEvery = 5 * time.Minute
 // database.
 type cloud struct {
 	*story
-	from    string
 	workers []*php // the second one serves who comes while a request waits
 	ttl     time.Duration
 	tokens  []*token
@@ -95,10 +92,10 @@ func codes(answers []answer) string {
 }
 
 // cloud starts a Nextcloud with a value of ldapCacheTTL, at an address.
-func (s *story) cloud(from string, ttl time.Duration, seen func(int, *ber.Packet)) *cloud {
+func (s *story) cloud(from string, ttl time.Duration) *cloud {
 	s.Helper()
-	c := &cloud{story: s, from: from, ttl: ttl}
-	r := s.road(from, seen)
+	c := &cloud{story: s, ttl: ttl}
+	r := s.road(from, nil)
 	for range 2 {
 		p := s.nextcloud(r)
 		p.do(map[string]any{"do": "config", "ttl": int(ttl / time.Second)})
