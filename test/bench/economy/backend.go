@@ -63,15 +63,15 @@ func (b *backend) Authenticate(_ context.Context, a bind.Attempt) (bind.Granted,
 	return g, nil
 }
 
-// Access implements bind.SessionKeeper.
-func (b *backend) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr) error {
+// Access implements bind.SessionKeeper. Nobody may read the whole directory.
+func (b *backend) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr) (search bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.access++
 	if _, ok := b.sessions[s.Hash]; !ok {
-		return bind.ErrSessionGone
+		return false, bind.ErrSessionGone
 	}
-	return nil
+	return false, nil
 }
 
 // EndSession implements bind.SessionKeeper: the unbind flow logs out.
