@@ -364,6 +364,10 @@ func TestGuardBypass(t *testing.T) {
 	conn := h.search(marked, "alice;222222")
 	h.want("codes in both places", h.plain(marked, "alice", "secret;333333"), guarded)
 	h.logins.Closed(conn)
+	_, err := h.Bind(t.Context(), bind.Request{DN: userDN("alice"), Password: []byte("secret;222222"), Addr: marked})
+	if err == nil || !strings.Contains(err.Error(), "put it behind the login name") || strings.Contains(err.Error(), "222222") {
+		t.Errorf("the log would say: %v", err)
+	}
 	for _, a := range h.ran[flows:] {
 		if a.CodeIn == bind.InPassword || a.Password == "secret" {
 			t.Errorf("a code was taken off the password: %+v", a)

@@ -75,7 +75,13 @@ type Denied struct {
 	guarded bool // the text says what to do about a code on the password
 }
 
-func (d *Denied) Error() string { return "bind denied: " + string(d.Reason) }
+func (d *Denied) Error() string {
+	text := "bind denied: " + string(d.Reason)
+	if d.guarded {
+		text += "; " + guardText
+	}
+	return text
+}
 
 // Unwrap returns the answer, which is one for all that is wrong with a
 // credential.
@@ -84,13 +90,13 @@ func (d *Denied) Unwrap() error {
 		return ldap.Errorf(ldap.ResultInsufficientAccess, "no access to this application")
 	}
 	if d.guarded {
-		return ldap.Errorf(ldap.ResultInvalidCredentials, "%s", guardText)
+		return ldap.Errorf(ldap.ResultInvalidCredentials, "invalid credentials; %s", guardText)
 	}
 	return ldap.Errorf(ldap.ResultInvalidCredentials, "invalid credentials")
 }
 
 // guardText says the same for every password that ends like this.
-const guardText = "invalid credentials; a one-time code behind the password is refused for this client, " +
+const guardText = "a one-time code behind the password is refused for this client, " +
 	"as it would break the encryption keys: put it behind the login name (name;123456) and leave the password as it is"
 
 // Limited is the error of a bind that was refused because of those before it.
