@@ -127,12 +127,20 @@ func factor(b control.Bind) string {
 		return "to be proved"
 	}
 	var parts []string
+	count := make(map[string]int)
 	for _, p := range b.Proofs {
 		part := p.Way
 		if p.Client != "" {
 			part += " at " + p.Client
 		}
-		parts = append(parts, part)
+		if count[part]++; count[part] == 1 {
+			parts = append(parts, part)
+		}
+	}
+	for i, part := range parts {
+		if n := count[part]; n > 1 {
+			parts[i] = fmt.Sprintf("%s (%d)", part, n)
+		}
 	}
 	return strings.Join(parts, ", ")
 }

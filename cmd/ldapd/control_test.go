@@ -83,16 +83,16 @@ func TestCacheList(t *testing.T) {
 	}
 	f.binds = []control.Bind{
 		{User: "alice", Base: "dc=a", Factored: true, First: at, Proved: at, Told: at, Until: at.Add(time.Hour),
-			Proofs: []control.Proof{{Way: "name", Client: "nextcloud", At: at}, {Way: "push", At: at}}},
+			Proofs: []control.Proof{{Way: "name", Client: "nextcloud", At: at}, {Way: "push", At: at}, {Way: "name", Client: "nextcloud", At: at}}},
 		{User: "bob", Base: "dc=a", First: at, Proved: at, Told: at},
 		{User: "car\x1b[2Jol\n", Base: "dc=a", Factored: true, Doubt: true, First: at, Proved: at, Told: at},
 	}
 	when, later := clock(at), clock(at.Add(time.Hour))
 	want := strings.Join([]string{
-		"USER        SECOND FACTOR            FIRST             PROVED            KNOWN GOOD        UNTIL             BASE",
-		"alice       name at nextcloud, push  " + when + "  " + when + "  " + when + "  " + later + "  dc=a",
-		"bob         not needed               " + when + "  " + when + "  " + when + "  -                 dc=a",
-		"car?[2Jol?  to be proved             " + when + "  " + when + "  in doubt          -                 dc=a",
+		"USER        SECOND FACTOR                FIRST             PROVED            KNOWN GOOD        UNTIL             BASE",
+		"alice       name at nextcloud (2), push  " + when + "  " + when + "  " + when + "  " + later + "  dc=a",
+		"bob         not needed                   " + when + "  " + when + "  " + when + "  -                 dc=a",
+		"car?[2Jol?  to be proved                 " + when + "  " + when + "  in doubt          -                 dc=a",
 	}, "\n") + "\n"
 	if status, out, _ := execute(t, "", "cache", "list"); status != 0 || out != want {
 		t.Errorf("%d\n%s\nwant\n%s", status, out, want)
