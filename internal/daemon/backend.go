@@ -56,20 +56,25 @@ func (s *served) tree(dn ldap.DN) (bind.Directory, error) {
 	return nil, nil
 }
 
-// find returns the tree that has a user of that name, or else any: who is not
-// known is looked up all the same.
-func (s *served) find(name string) (bind.Directory, error) {
+// find returns the tree that has a user of that name or e-mail address, and the
+// user name; or else any tree, for who is not known is looked up all the same.
+func (s *served) find(name string) (dir bind.Directory, username string, err error) {
 	forest := s.forest.Load()
 	if forest == nil {
-		return nil, bind.ErrNotLoaded
+		return nil, "", bind.ErrNotLoaded
 	}
 	trees := forest.Trees()
 	for _, tree := range trees {
 		if _, ok := tree.AccountByName(name); ok {
-			return tree, nil
+			return tree, name, nil
 		}
 	}
-	return trees[0], nil
+	for _, tree := range trees {
+		if a, ok := tree.AccountByMail(name); ok {
+			return tree, a.Username, nil
+		}
+	}
+	return trees[0], name, nil
 }
 
 // fileBackend serves the users file and nothing else.

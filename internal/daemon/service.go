@@ -121,9 +121,9 @@ func (s service) Lock(ctx context.Context, r unlock.Request) (int, error) {
 }
 
 func (s service) request(r unlock.Request) (bind.UnlockRequest, error) {
-	dir, err := s.served.find(r.User)
+	dir, name, err := s.served.find(r.User)
 	return bind.UnlockRequest{
-		Directory: dir, Name: r.User, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
+		Directory: dir, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
 	}, err
 }
 

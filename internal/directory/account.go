@@ -47,6 +47,15 @@ func (s *Snapshot) AccountByName(name string) (Account, bool) {
 	return Account{Base: s.BaseDN}, false
 }
 
+// AccountByMail finds the only user who has an e-mail address.
+func (s *Snapshot) AccountByMail(mail string) (Account, bool) {
+	user, n := s.userWith(schema.Mail, mail)
+	if n != 1 {
+		return Account{}, false
+	}
+	return s.account(user), true
+}
+
 // AccountByUUID finds a user by its UUID.
 func (s *Snapshot) AccountByUUID(uuid string) (Account, bool) {
 	user, n := s.userWith(schema.EntryUUID, uuid)

@@ -43,8 +43,8 @@ func TestAccounts(t *testing.T) {
 	users, groups := sample()
 	users = append(users,
 		User{UUID: id("cd34"), UID: "x", PK: 10, Username: "cd34"}, // bob's uid as a name
-		User{UUID: id("t1"), UID: "twice", PK: 11, Username: "t1"},
-		User{UUID: id("t2"), UID: "twice", PK: 12, Username: "t2"})
+		User{UUID: id("t1"), UID: "twice", PK: 11, Username: "t1", Email: "t@example.org"},
+		User{UUID: id("t2"), UID: "twice", PK: 12, Username: "t2", Email: "T@example.org"})
 	s := build(t, users, groups)
 	alice := Account{Base: s.BaseDN, UUID: id("alice"), Username: "alice", DN: "cn=alice,ou=users," + lowerBase, Active: true, Changed: "20260304050607Z"}
 	carol := Account{Base: s.BaseDN, UUID: id("carol"), Username: "carol", DN: "cn=carol,ou=users," + lowerBase}
@@ -65,6 +65,16 @@ func TestAccounts(t *testing.T) {
 	}
 	if got, ok := s.AccountByUUID(id("alice")); got != alice || !ok {
 		t.Errorf("by UUID: %+v %v", got, ok)
+	}
+	for _, mail := range []string{"alice@example.org", "Alice@Example.org"} {
+		if got, ok := s.AccountByMail(mail); got != alice || !ok {
+			t.Errorf("by %q: %+v %v", mail, got, ok)
+		}
+	}
+	for _, mail := range []string{"t@example.org", "nobody@example.org", "alice", ""} {
+		if got, ok := s.AccountByMail(mail); ok {
+			t.Errorf("by %q: %+v", mail, got)
+		}
 	}
 	for _, uuid := range []string{id("staff"), id("nobody"), "alice", ""} {
 		if got, ok := s.AccountByUUID(uuid); ok {
