@@ -45,7 +45,7 @@ lint: ## check formatting, vet and staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-bench: build ## measure ldapd beside slapd and nmcclain/ldap; BENCHFLAGS="-users 1000 -only bind"
+bench: build ## measure ldapd beside slapd and nmcclain/ldap, and count flows; BENCHFLAGS="-users 1000 -only bind"
 	$(GO) run ./test/bench -ldapd bin/ldapd $(BENCHFLAGS)
 
 certs: build ## make a throw-away CA and server certificate in certs/
