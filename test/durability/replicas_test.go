@@ -298,7 +298,7 @@ func (r *replicas) guess(u *user, n int) {
 
 // oneCode sends a code to both replicas at the same instant. It stands in two
 // places, so that no replica can answer by what the other one has recorded. It
-// returns false if there is no code at the moment.
+// returns false if there is no code at the moment, or no answer but 52.
 func (r *replicas) oneCode(u *user, up bool) bool {
 	one := u.fresh(r.t)
 	if one == nil {
@@ -318,14 +318,18 @@ func (r *replicas) oneCode(u *user, up bool) bool {
 	}
 	close(gate)
 	wg.Wait()
-	granted := 0
+	granted, unknown := 0, false
 	for _, code := range results {
 		if code == ldap.LDAPResultSuccess {
 			granted++
 		}
+		unknown = unknown || code == ldap.LDAPResultUnavailable
 	}
 	r.raced.Add(1)
 	r.once.Add(int64(granted))
+	if granted == 0 && unknown {
+		return false
+	}
 	if granted > 1 || up && granted != 1 {
 		r.t.Errorf("%s with code %d at both replicas: %v, want one granted", u.name, one.counter, results)
 	}
