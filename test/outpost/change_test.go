@@ -12,10 +12,10 @@ import (
 	"ldapd/internal/config"
 )
 
-// TestChanges is "must show" 4: what is changed in authentik is in effect after
-// two looks at most, also for verified binds, each of which costs three requests. At the default
-// interval of five seconds that is within fifteen. The third look never comes:
-// authentik does not answer it.
+// TestChanges has what is changed in authentik in effect after two looks at
+// most, each of which costs three requests, also for verified binds. At the
+// default interval of five seconds that is within fifteen. The third look never
+// comes: authentik does not answer it.
 func TestChanges(t *testing.T) {
 	tests := []struct {
 		name   string
