@@ -200,6 +200,7 @@ type login struct {
 	blind                      bool    // the store could not be asked
 	open                       []Login // login searches
 	looked                     bool    // for them
+	paired                     bool    // one of them is what admits
 
 	right *Attempt // the reading that was granted
 	guess *Denied  // a second factor that was wrong, if the answer is that it cannot be told

@@ -18,9 +18,9 @@ type Logins interface {
 	Take(id uint64) bool
 	// Return takes a code back that no flow has judged.
 	Return(id uint64)
-	// Served says that a bind was granted for a login search, which therefore
-	// is no longer open.
-	Served(id uint64)
+	// Served says that a bind is granted for a login search, which therefore
+	// is no longer open. It is false if it was not open any more.
+	Served(id uint64) bool
 }
 
 // Login is a login search.
@@ -74,9 +74,8 @@ func (p *Pipeline) pair(b *login) (taken uint64, ok bool) {
 	return 0, false
 }
 
-// served closes the login search that a granted bind belonged to.
-func (p *Pipeline) served(b *login) {
-	if len(b.open) > 0 {
-		p.Logins.Served(b.open[0].ID)
-	}
+// served closes the login search that a granted bind belongs to. It is false
+// if there is none, or another bind was faster.
+func (p *Pipeline) served(b *login) bool {
+	return slices.ContainsFunc(b.open, func(l Login) bool { return p.Logins.Served(l.ID) })
 }

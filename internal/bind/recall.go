@@ -73,7 +73,7 @@ func (p *Pipeline) recall(b *login) (Granted, bool, error) {
 		case v == undecided:
 			return Granted{}, false, p.undecided(b)
 		default:
-			return p.serve(b, r, proof), true, nil
+			return p.serve(b, r, proof)
 		}
 	}
 	return Granted{}, false, nil
@@ -119,7 +119,7 @@ func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) 
 		}
 		switch v {
 		case admitted:
-			return p.serve(b, r, proof), true, nil
+			return p.serve(b, r, proof)
 		case undecided:
 			return Granted{}, false, p.undecided(b)
 		}
@@ -206,6 +206,7 @@ func (p *Pipeline) judgeLogin(b *login, c *verified.Credential, proved func(veri
 		}
 		proof = f
 	}
+	b.paired = true
 	return admitted, proof // whichever login it is
 }
 
@@ -241,15 +242,18 @@ func (p *Pipeline) stamp(b *login) {
 }
 
 // serve answers from memory, and has the credential proved again if it is
-// time.
-func (p *Pipeline) serve(b *login, r *reading, proof *verified.Proof) Granted {
+// time. Of two binds that would be admitted by one login search the second
+// cannot be told.
+func (p *Pipeline) serve(b *login, r *reading, proof *verified.Proof) (Granted, bool, error) {
+	if !p.served(b) && b.paired {
+		return Granted{}, false, p.undecided(b)
+	}
 	g := Granted{Search: r.matched.Search, Source: SourceMemory, Factor: FactorNone}
 	if proof != nil {
 		g.Factor = Factor(proof.Factor)
 	}
-	p.served(b)
 	p.freshen(b, r)
-	return g
+	return g, true, nil
 }
 
 // undecided is the answer to a right password whose login cannot be told.

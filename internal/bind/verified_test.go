@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -747,6 +748,33 @@ func TestSearchRight(t *testing.T) {
 		may() // is asked about behind it
 		if got := may(); got != want {
 			t.Errorf("may search: %v, want %v", got, want)
+		}
+	}
+}
+
+// One login search admits one bind, however many ask at the same instant.
+func TestOneBindForALoginSearch(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	for range 20 {
+		conn := h.search(nextcloud, "alice;111111")
+		var granted, undecided atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				_, err := h.Bind(t.Context(), bind.Request{DN: userDN("alice"), Password: []byte("secret"), Addr: nextcloud})
+				switch outcome, reason := bind.Classify(err); {
+				case outcome == bind.OutcomeGranted:
+					granted.Add(1)
+				case reason == bind.Unpaired:
+					undecided.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		h.logins.Closed(conn)
+		if g, u := granted.Load(), undecided.Load(); g != 1 || u != 7 {
+			t.Fatalf("%d granted and %d undecided, want 1 and 7", g, u)
 		}
 	}
 }

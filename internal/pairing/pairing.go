@@ -154,10 +154,13 @@ func (t *Tracker) Return(id uint64) {
 }
 
 // Served implements bind.Logins.
-func (t *Tracker) Served(id uint64) {
+func (t *Tracker) Served(id uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if l := t.ids[id]; l != nil {
-		t.end(l)
+	l := t.ids[id]
+	if l == nil {
+		return false
 	}
+	t.end(l)
+	return true
 }
