@@ -257,6 +257,22 @@ func TestReproved(t *testing.T) {
 				}
 			})
 		}
+		t.Run("right to search", func(t *testing.T) {
+			sees := func(want int) {
+				t.Helper()
+				c := s.as(t, userDN(agent), secret)
+				if n := len(find(t, c, usersDN, users)); n != want {
+					t.Errorf("the service account sees %d users, want %d", n, want)
+				}
+				s.settled(t)
+			}
+			sees(6)
+			f.EditUser(agent, func(u *authentiktest.User) { u.SearchProviders = nil })
+			sees(6)
+			f.later(2 * time.Hour)
+			sees(6) // and has authentik asked
+			sees(1)
+		})
 		t.Run("down for too long", func(t *testing.T) {
 			s.forget(t)
 			f.later(time.Minute)
