@@ -28,7 +28,7 @@ func TestMemoryCacheLogin(t *testing.T) {
 	if n := s.metric("ldapd_binds_undecided_total"); n != 0 {
 		t.Errorf("%v undecided binds before there were any", n)
 	}
-	s.stayWith(day, checkEvery, []fate{good, trouble}, browser, desktop, bobs)
+	s.stayWith(8*time.Hour, checkEvery, []fate{good, trouble}, browser, desktop, bobs)
 	c.login("attacker", alice, passAlice, denied)
 	c.login("attacker", alice, passAlice, trouble) // the search is in the cache now
 	s.stayWith(10*day, 7*time.Hour, []fate{good, trouble}, browser, desktop, bobs)
@@ -80,7 +80,7 @@ func TestMemoryCacheClient(t *testing.T) {
 	desktop := browser.app("alice's desktop")
 	bobs := c.login("bob's browser", bob, passBob, good)
 	all := []*token{browser, desktop, bobs}
-	s.stay(day, checkEvery, all...)
+	s.stay(8*time.Hour, checkEvery, all...)
 	s.restart()
 	s.stay(10*day, 7*time.Hour, all...)
 	other.login("attacker elsewhere", alice, passAlice, denied)
