@@ -26,8 +26,9 @@ type stage struct {
 	dir    string
 	binary string
 
-	binds  [][]byte // of users without a second factor
-	logins logins   // of users with one
+	binds  [][]byte             // of users without a second factor
+	coded  map[*target][]string // names of users with one, by the server that sees the code
+	logins map[*target][]login  // of them; slapd has all, without codes
 
 	fake       *fake
 	postgres   *postgrestest.Server
@@ -38,9 +39,6 @@ type stage struct {
 
 // login is what Nextcloud sends for one.
 type login struct{ search, bind []byte }
-
-// logins are by the server that saw the code; slapd has all, without codes.
-type logins map[*target][]login
 
 // verifiedLines are the names of what is measured, in order.
 var verifiedLines = []struct {
@@ -137,16 +135,8 @@ func (s *stage) start(ctx context.Context, d *dir, binders int) (err error) {
 		}
 	}
 	s.binds = bindRequests(d.users[:binders])
-	s.logins = logins{}
-	for i, u := range d.users[binders : 3*binders] {
-		t := s.alone
-		if i >= binders {
-			t = s.one
-		}
-		bind := bindRequest(userDN(u))
-		s.logins[t] = append(s.logins[t], login{mustSearch(loginFilter(u, ";"+s.fake.Code(u))), bind})
-		s.logins[s.slapd] = append(s.logins[s.slapd], login{mustSearch(loginFilter(u, "")), bind})
-	}
+	s.logins = map[*target][]login{}
+	s.coded = map[*target][]string{s.alone: d.users[binders : 2*binders], s.one: d.users[2*binders : 3*binders]}
 	return nil
 }
 
@@ -192,7 +182,10 @@ func (s *stage) flows(ctx context.Context, name string) error {
 			s.print(name, t.name, c, cell{})
 			name = ""
 		}
-		for _, l := range s.logins[t] {
+		for _, u := range s.coded[t] {
+			l := login{mustSearch(loginFilter(u, ";"+s.fake.Code(u))), bindRequest(userDN(u))} // the code is good for half a minute
+			s.logins[t] = append(s.logins[t], l)
+			s.logins[s.slapd] = append(s.logins[s.slapd], login{mustSearch(loginFilter(u, "")), l.bind})
 			if _, err := (&session{addr: t.addr}).login(bindRequest(userDN(service)), l.search, l.bind); err != nil {
 				return fmt.Errorf("%s: login with a code: %w", t.name, err)
 			}
