@@ -165,7 +165,7 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 		p.leave(b, g)
 		return nil, err
 	}
-	if !ok {
+	if b.right != nil {
 		p.record(ctx, b, g)
 	}
 	if g.Username != "" {
@@ -201,6 +201,8 @@ type login struct {
 	open                       []Login // login searches
 	looked                     bool    // for them
 	paired                     bool    // one of them is what admits
+
+	window *verified.Proof // would admit without the new code that the login has
 
 	right *Attempt // the reading that was granted
 	guess *Denied  // a second factor that was wrong, if the answer is that it cannot be told
@@ -292,10 +294,14 @@ func (p *Pipeline) authenticate(ctx context.Context, b *login) (Granted, error) 
 		return g, nil
 	}
 	var denied *Denied
-	if !errors.As(err, &denied) || !denied.Reason.passwordRight() {
-		if paired {
-			p.Logins.Return(taken) // no flow has judged the code
-		}
+	judged := errors.As(err, &denied) && denied.Reason.passwordRight()
+	if paired && !judged {
+		p.Logins.Return(taken) // no flow has judged the code
+	}
+	if b.window != nil && (denied == nil || denied.Reason.factorWrong()) {
+		return p.byWindow(ctx, b, denied), nil
+	}
+	if !judged {
 		return Granted{}, err
 	}
 	if !denied.Reason.factorWrong() || !b.several() && !b.blind {

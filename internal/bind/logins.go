@@ -11,15 +11,18 @@ import (
 // on one connection and binds the user on another while the first one waits.
 type Logins interface {
 	// Open returns the login searches that found the user, from the address,
-	// on connections that did nothing else since and served no granted bind.
+	// on connections that did nothing else since, less one for each granted
+	// bind that they served. Of those for the same login it does not matter
+	// which.
 	Open(client netip.Addr, base, user string) []Login
 	// Take hands the code of a login search over, to one caller only. It is
 	// false if the code was handed over before, or too old by now.
 	Take(id uint64) bool
 	// Return takes a code back that no flow has judged.
 	Return(id uint64)
-	// Served says that a bind is granted for a login search, which therefore
-	// is no longer open. It is false if it was not open any more.
+	// Served says that a bind is granted for a login search, or another one
+	// for the same login, which therefore is no longer open. It is false if
+	// there is none.
 	Served(id uint64) bool
 }
 
@@ -30,8 +33,8 @@ type Login struct {
 	Code Secret // empty: none
 }
 
-// same reports that two searches are for one login.
-func (l Login) same(other Login) bool {
+// Same reports that two searches are for one login.
+func (l Login) Same(other Login) bool {
 	fold := func(s string) string { return string(ldap.Fold(nil, []byte(s))) }
 	return l.Code == other.Code && fold(l.Name) == fold(other.Name)
 }
@@ -45,7 +48,7 @@ func (p *Pipeline) look(b *login) {
 
 // several reports that the bind may belong to logins that differ.
 func (b *login) several() bool {
-	return slices.ContainsFunc(b.open, func(l Login) bool { return !l.same(b.open[0]) })
+	return slices.ContainsFunc(b.open, func(l Login) bool { return !l.Same(b.open[0]) })
 }
 
 // pair gives the code of the login search that the bind belongs to, to the

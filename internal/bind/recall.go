@@ -141,9 +141,8 @@ func (b *login) lookup() verified.Key {
 func (p *Pipeline) judge(b *login, r *reading) (verdict, *verified.Proof) {
 	c := r.matched
 	proved := func(w verified.Way, code Secret) *verified.Proof {
-		return p.proof(c, func(f *verified.Proof) bool {
-			return f.Way == w && p.Book.HasCode(b.key, f.Code, code)
-		})
+		is := p.Book.Matcher(b.key, code)
+		return p.proof(c, func(f *verified.Proof) bool { return f.Way == w && is(f.Code) })
 	}
 	if r.CodeIn == InPassword { // the string identifies itself
 		if f := proved(verified.ByPassword, r.Code); f != nil && (p.Memory.Scope != ScopeOff || !c.Factored) {
@@ -172,12 +171,27 @@ func (p *Pipeline) judge(b *login, r *reading) (verdict, *verified.Proof) {
 		}
 		return false
 	}); f != nil {
+		if p.newCode(b, proved) {
+			b.window = f
+			return lacking, nil
+		}
 		return admitted, f
 	}
 	if p.Memory.Scope != ScopeLogin {
 		return lacking, nil
 	}
 	return p.judgeLogin(b, c, proved)
+}
+
+// newCode reports that the bind belongs to a login search with a code that was
+// not proved yet. It is worth a flow, even where the password is enough for a
+// while: the login that it is of should outlive that.
+func (p *Pipeline) newCode(b *login, proved func(verified.Way, Secret) *verified.Proof) bool {
+	if !p.CodeInUsername {
+		return false
+	}
+	p.look(b)
+	return len(b.open) > 0 && !b.several() && b.open[0].Code != "" && proved(verified.ByName, b.open[0].Code) == nil
 }
 
 // judgeLogin is judge for a bind whose code stands in a login search, if it

@@ -29,6 +29,31 @@ func (p *Pipeline) record(ctx context.Context, b *login, g Granted) {
 	})
 }
 
+// byWindow grants a bind whose password is enough for a while, though the code
+// of its login is not good, or could not be asked about. A code that was judged
+// is not judged again: the login is good until the window ends.
+func (p *Pipeline) byWindow(ctx context.Context, b *login, denied *Denied) Granted {
+	r := b.readings[len(b.readings)-1] // the whole password, which is what a window is for
+	g := Granted{Search: r.matched.Search, Source: SourceMemory, Factor: Factor(b.window.Factor)}
+	p.served(b)
+	if denied == nil || !denied.Reason.guess() {
+		return g
+	}
+	b.guess = denied
+	f := verified.Proof{
+		ID: rand.Text(), Way: verified.ByName, Code: p.Book.Code(b.key, b.code), Client: b.client.Name,
+		Factor: b.window.Factor, At: p.Now(), Until: p.Memory.Until(b.window),
+	}
+	err := p.Book.Update(ctx, b.key, r.matched.ID, func(c *verified.Credential) bool {
+		c.Proofs = p.add(c.Proofs, f)
+		return true
+	})
+	if err != nil {
+		p.Log.Error("login not kept", zap.String("user", b.account.Username), zap.Error(err))
+	}
+	return g
+}
+
 // prove notes that a password was proved just now.
 func (p *Pipeline) prove(ctx context.Context, b *login, password Secret, g Granted, change func(*verified.Credential)) {
 	now := p.Now()
@@ -44,7 +69,9 @@ func (p *Pipeline) prove(ctx context.Context, b *login, password Secret, g Grant
 		c.Proved, c.Told = now, now
 		c.Doubt, c.Search = false, g.Search
 		old = supersede(c, p.session(b, g))
-		change(c)
+		if change(c); !c.Factored {
+			c.First = now // any flow proves the same
+		}
 	})
 	switch {
 	case errors.Is(err, verified.ErrRevoked):

@@ -170,9 +170,9 @@ func (p *Pipeline) SessionEnded(hash string) {
 		})
 		switch {
 		case err != nil:
-			p.Log.Error("verified bind not removed, though its session was ended", zap.String("user", k.User), zap.Error(err))
+			p.Log.Error("verified bind not removed, though authentik ended its session", zap.String("uuid", k.User), zap.Error(err))
 		case revoked:
-			p.Log.Info("verified bind ended, since its session was", zap.String("user", k.User))
+			p.Log.Info("verified bind ended, as authentik ended its session", zap.String("uuid", k.User))
 		}
 	})
 }

@@ -380,6 +380,13 @@ func TestUndecided(t *testing.T) {
 	h.logins.Closed(one)
 	h.logins.Closed(two)
 
+	// Two apps with one login name at a time: either bind may belong to either.
+	one, two = h.search(nextcloud, "alice;111111"), h.search(nextcloud, "alice;111111")
+	h.want("the app of the second search", h.plain(nextcloud, "alice", "secret"), byProof)
+	h.logins.Closed(two)
+	h.want("the app of the first", h.plain(nextcloud, "alice", "secret"), byProof)
+	h.logins.Closed(one)
+
 	u := h.metrics.Undecided()
 	if len(u) != 1 || u[0].Count != 4 || u[0].Client != "client 192.0.2.1" {
 		t.Errorf("undecided: %+v", u)
@@ -777,4 +784,34 @@ func TestOneBindForALoginSearch(t *testing.T) {
 			t.Fatalf("%d granted and %d undecided, want 1 and 7", g, u)
 		}
 	}
+}
+
+// A code that comes while the password is enough is proved all the same, so
+// that its login outlives that. One that is wrong is judged once.
+func TestCodeInAWindow(t *testing.T) {
+	h := newHouse(t, nil)
+	unlock := bind.UnlockRequest{Directory: h.flows, Name: "alice", Password: "secret", Code: "111111",
+		Clients: []string{"client " + nextcloud.String()}, Addr: elsewhere}
+	if _, err := h.Unlock(t.Context(), unlock); err != nil {
+		t.Fatal(err)
+	}
+	h.advance(20 * 24 * time.Hour)
+	h.want("plain", h.login("alice", "secret"), byProof)
+	flows := h.count()
+	h.want("a new code", h.login("alice;222222", "secret"), byCode)
+	h.want("again", h.login("alice;222222", "secret"), byProof)
+	h.wantFlows("a new code", flows+1)
+	h.want("a wrong code", h.login("alice;999999", "secret"), byProof)
+	h.want("again", h.login("alice;999999", "secret"), byProof)
+	h.wantFlows("a wrong code", flows+2)
+	h.want("a wrong password", h.login("alice;333333", "wrong"), "denied wrong_password 49")
+	h.change(func() { h.down = true })
+	h.want("in an outage", h.login("alice;333333", "secret"), byProof)
+	h.change(func() { h.down = false })
+	h.want("after it", h.login("alice;333333", "secret"), byCode)
+
+	h.advance(10 * 24 * time.Hour)
+	h.want("plain, when the window is over", h.login("alice", "secret"), "denied code_missing 49")
+	h.want("the wrong code", h.login("alice;999999", "secret"), "denied wrong_code 49")
+	h.want("the new code", h.login("alice;222222", "secret"), byProof)
 }

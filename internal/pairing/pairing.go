@@ -48,6 +48,8 @@ type login struct {
 	user  user
 	since time.Time
 	taken bool
+
+	served bool // by a granted bind: not open any more
 }
 
 // New returns a Tracker; now may be nil for time.Now.
@@ -105,8 +107,13 @@ func (t *Tracker) Closed(conn uint64) {
 	}
 }
 
-// end forgets an open login search.
+// end forgets a login search. Of several for one login it is not known which
+// one served a bind, and PHP is done with its bind when it goes on: so what
+// ends is one that served, if there is one.
 func (t *Tracker) end(l *login) {
+	if o := t.twin(l, true); o != nil && !l.served {
+		o.served = false
+	}
 	delete(t.conns, l.conn)
 	delete(t.ids, l.ID)
 	others := slices.DeleteFunc(t.users[l.user], func(o *login) bool { return o == l })
@@ -121,15 +128,13 @@ func (t *Tracker) end(l *login) {
 func (t *Tracker) Open(client netip.Addr, base, uuid string) []bind.Login {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	logins := t.users[user{client, base, uuid}]
-	if len(logins) == 0 {
-		return nil
+	var open []bind.Login
+	for _, l := range t.users[user{client, base, uuid}] {
+		if !l.served {
+			open = append(open, l.Login)
+		}
 	}
-	out := make([]bind.Login, len(logins))
-	for i, l := range logins {
-		out[i] = l.Login
-	}
-	return out
+	return open
 }
 
 // Take implements bind.Logins. A code is too old 30 s after its search.
@@ -137,7 +142,10 @@ func (t *Tracker) Take(id uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.ids[id]
-	if l == nil || l.Code == "" || l.taken || t.now().Sub(l.since) > codeLife {
+	switch {
+	case l == nil, l.Code == "", l.taken, t.now().Sub(l.since) > codeLife:
+		return false
+	case l.served && t.twin(l, false) == nil: // no bind is waited for
 		return false
 	}
 	l.taken = true
@@ -158,9 +166,22 @@ func (t *Tracker) Served(id uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.ids[id]
+	if l != nil && l.served {
+		l = t.twin(l, false)
+	}
 	if l == nil {
 		return false
 	}
-	t.end(l)
+	l.served = true
 	return true
+}
+
+// twin finds another search for the same login, one that was served or not.
+func (t *Tracker) twin(l *login, served bool) *login {
+	for _, o := range t.users[l.user] {
+		if o != l && o.served == served && o.Same(l.Login) {
+			return o
+		}
+	}
+	return nil
 }

@@ -130,6 +130,37 @@ func TestTake(t *testing.T) {
 type model struct {
 	now    time.Time
 	events map[uint64][]event // by connection
+	served map[group]int      // granted binds that the searches of today answer for
+}
+
+// group is what makes searches the same login.
+type group struct {
+	client     netip.Addr
+	user, code string
+}
+
+func (e *event) group() group { return group{e.client, e.res.Login.User, string(e.res.Login.Code)} }
+
+// live returns the login searches that did not end, by id.
+func (m *model) live() map[uint64]*event {
+	all := map[uint64]*event{}
+	for conn := range m.events {
+		if e := m.open(conn); e != nil {
+			all[e.id] = e
+		}
+	}
+	return all
+}
+
+// waits returns how many binds are waited for.
+func (m *model) waits(g group) int {
+	n := -m.served[g]
+	for _, e := range m.live() {
+		if e.group() == g {
+			n++
+		}
+	}
+	return n
 }
 
 type event struct {
@@ -137,7 +168,7 @@ type event struct {
 	id     uint64
 	client netip.Addr
 	at     time.Time
-	over   bool // served, closed or bound anew
+	over   bool // closed or bound anew
 }
 
 // open returns the login search that is open on a connection.
@@ -169,7 +200,7 @@ func TestAgainstModel(t *testing.T) {
 	clients := []netip.Addr{here, there}
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		m := &model{now: time.Unix(0, 0), events: map[uint64][]event{}}
+		m := &model{now: time.Unix(0, 0), events: map[uint64][]event{}, served: map[group]int{}}
 		tr := New(func() time.Time { return m.now })
 		taken := map[uint64]bool{}
 		var last uint64
@@ -178,6 +209,10 @@ func TestAgainstModel(t *testing.T) {
 			client := clients[conn%2]
 			user := users[rnd.IntN(3)]
 			e := event{client: client, at: m.now}
+			before := map[uint64]group{}
+			for id, l := range m.live() {
+				before[id] = l.group()
+			}
 			what := rnd.IntN(9)
 			switch what {
 			case 0, 1:
@@ -207,44 +242,46 @@ func TestAgainstModel(t *testing.T) {
 				m.now = m.now.Add(time.Duration(rnd.IntN(20)) * time.Second)
 			case 7, 8:
 				id := last - min(last, rnd.Uint64N(4))
-				var of *event
-				for c := range uint64(4) {
-					if o := m.open(c); o != nil && o.id == id {
-						of = o
-					}
-				}
+				of := m.live()[id]
 				switch rnd.IntN(4) {
 				case 0:
-					tr.Served(id)
-					if of != nil {
-						of.over = true
+					want := of != nil && m.waits(of.group()) > 0
+					if got := tr.Served(id); got != want {
+						t.Fatalf("seed %d, step %d: Served(%d) = %v, want %v", seed, step, id, got, want)
+					}
+					if want {
+						m.served[of.group()]++
 					}
 				case 1:
 					tr.Return(id)
 					taken[id] = false
 				default:
-					want := of != nil && of.res.Login.Code != "" && !taken[id] && m.now.Sub(of.at) <= 30*time.Second
+					want := of != nil && m.waits(of.group()) > 0 && of.res.Login.Code != "" && !taken[id] && m.now.Sub(of.at) <= 30*time.Second
 					if got := tr.Take(id); got != want {
 						t.Fatalf("seed %d, step %d: Take(%d) = %v, want %v", seed, step, id, got, want)
 					}
 					taken[id] = taken[id] || want
 				}
 			}
+			live := m.live()
+			for id, g := range before {
+				if live[id] == nil && m.served[g] > 0 {
+					m.served[g]-- // the one that ends is one that served
+				}
+			}
 			for _, client := range clients {
 				for _, user := range users {
-					var want []uint64
-					for c := range uint64(4) {
-						if o := m.open(c); o != nil && o.client == client && o.res.Login.User == user {
-							want = append(want, o.id)
-						}
-					}
-					slices.Sort(want)
-					var got []uint64
+					got := map[string]int{}
 					for _, l := range tr.Open(client, "dc=x", user) {
-						got = append(got, l.ID)
+						if e := live[l.ID]; e == nil || e.group() != (group{client, user, string(l.Code)}) {
+							t.Fatalf("seed %d, step %d (%d): open for %s from %v: %d", seed, step, what, user, client, l.ID)
+						}
+						got[string(l.Code)]++
 					}
-					if !slices.Equal(got, want) {
-						t.Fatalf("seed %d, step %d (%d): open for %s from %v: %v, want %v", seed, step, what, user, client, got, want)
+					for _, code := range []string{"", "123456"} {
+						if want := m.waits(group{client, user, code}); got[code] != want {
+							t.Fatalf("seed %d, step %d (%d): %d open for %s %q from %v, want %d", seed, step, what, got[code], user, code, client, want)
+						}
 					}
 				}
 			}

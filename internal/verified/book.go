@@ -206,14 +206,22 @@ func (b *Book) Code(k Key, code secret.String) Code {
 	return Code{b.keys.current.id, b.keys.current.codes.of(k.Base, k.User, string(code))}
 }
 
-// HasCode reports whether a digest is that of a code of the user.
-func (b *Book) HasCode(k Key, c Code, code secret.String) bool {
-	by := b.keys.all[c.Key]
-	if by == nil {
-		return false
+// Matcher returns what tells whether a digest is that of a code of the user.
+// It computes one digest for each key, however many it is asked about, and is
+// for one goroutine.
+func (b *Book) Matcher(k Key, code secret.String) func(Code) bool {
+	var last string // id of the key of d
+	var d digest
+	return func(c Code) bool {
+		by := b.keys.all[c.Key]
+		if by == nil {
+			return false
+		}
+		if c.Key != last {
+			last, d = c.Key, by.codes.of(k.Base, k.User, string(code))
+		}
+		return equal(&d, (*digest)(&c.Sum))
 	}
-	d := by.codes.of(k.Base, k.User, string(code))
-	return equal(&d, &c.Sum)
 }
 
 // BySession finds the credential that a session was left for.

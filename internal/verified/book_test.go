@@ -115,7 +115,7 @@ func TestProve(t *testing.T) {
 		if len(c.Proofs) != 1 || c.Proofs[0] != want {
 			t.Errorf("the proofs are %+v", c.Proofs)
 		}
-		if !b.HasCode(alice, c.Proofs[0].Code, "123456") || b.HasCode(alice, c.Proofs[0].Code, "123457") || b.HasCode(Key{alice.Base, "other"}, c.Proofs[0].Code, "123456") {
+		if !b.Matcher(alice, "123456")(c.Proofs[0].Code) || b.Matcher(alice, "123457")(c.Proofs[0].Code) || b.Matcher(Key{alice.Base, "other"}, "123456")(c.Proofs[0].Code) {
 			t.Error("the code is not that of alice alone")
 		}
 		if k, id, ok := b.BySession("abc"); !ok || k != alice || id != c.ID {
@@ -133,7 +133,7 @@ func TestProve(t *testing.T) {
 	if c, _ := b.Find(Key{alice.Base, "other"}, "right"); c != nil {
 		t.Error("somebody else has the password")
 	}
-	if b.HasCode(alice, Code{}, "") {
+	if b.Matcher(alice, "")(Code{}) {
 		t.Error("no code is a code")
 	}
 
