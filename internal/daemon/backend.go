@@ -21,6 +21,7 @@ type backend interface {
 	run(ctx context.Context) // keeps the directory up to date
 	reload()                 // reads everything now
 	synced() time.Time       // when the directory was known to be what the source has
+	trouble() string         // why that cannot be known at the moment; empty: it can
 }
 
 // served is the directory as it is at the moment.
@@ -103,6 +104,9 @@ func (b fileBackend) authenticator() bind.Authenticator { return b.auth }
 
 // synced implements backend: the file is watched.
 func (b fileBackend) synced() time.Time { return b.now() }
+
+// trouble implements backend.
+func (fileBackend) trouble() string { return "" }
 
 func tree(cfg *config.Config) directory.Tree {
 	return directory.Tree{BaseDN: cfg.BaseDN, UIDStart: cfg.Directory.UIDStart, GIDStart: cfg.Directory.GIDStart}

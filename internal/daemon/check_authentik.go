@@ -113,9 +113,9 @@ func (r *Report) providers(providers []authentik.Provider) {
 			continue
 		}
 		first[base] = p.Name
-		codes := "codes on the password are taken"
+		codes := "code-based MFA is on"
 		if !p.MFASupport {
-			codes = "codes on the password are not taken, code-based MFA is off"
+			codes = "code-based MFA is off, so no code is taken from a password"
 		}
 		r.note("authentik: provider %q serves %s for the application %q; %s", p.Name, p.BaseDN, p.Application, codes)
 	}

@@ -45,7 +45,7 @@ func TestCheckAuthentik(t *testing.T) {
 		for _, want := range []string{
 			"authentik.host: " + f.URL + ` answers, and the token is that of the outpost "LDAP"`,
 			"authentik: the API is that of " + api,
-			`authentik: provider "ldap" serves DC=ldap,DC=goauthentik,DC=io for the application "ldap"; codes on the password are taken`,
+			`authentik: provider "ldap" serves DC=ldap,DC=goauthentik,DC=io for the application "ldap"; code-based MFA is on`,
 			`authentik: flow "default-authentication-flow" begins with ak-stage-identification, which can be answered`,
 			`authentik: the certificate of the provider "ldap" expires soon, on `,
 			`"Search full LDAP directory"`,
@@ -175,7 +175,7 @@ func TestCheckAuthentikFiles(t *testing.T) {
 	for _, want := range []string{
 		"file.path: " + users + " has 1 local users (nextcloud) and 0 groups, which hide those of authentik",
 		`tls.cert: is shown in place of the certificate of the provider "ldap"`,
-		"codes on the password are not taken",
+		"code-based MFA is off",
 	} {
 		if len(r.Problems) > 0 || !strings.Contains(notes, want) {
 			t.Errorf("no note %q: %v\n%s", want, r.Problems, notes)

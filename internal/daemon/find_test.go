@@ -6,6 +6,8 @@ import (
 
 	"ldapd/internal/bind"
 	"ldapd/internal/directory"
+	"ldapd/internal/secret"
+	"ldapd/internal/unlock"
 )
 
 // TestFind: whoever unlocks may type the e-mail address, as in Nextcloud.
@@ -41,6 +43,24 @@ func TestFind(t *testing.T) {
 		dir, username, err := s.find(tt.typed)
 		if err != nil || username != tt.username || dir != trees[tt.tree] {
 			t.Errorf("%s: %q, %v, or in the wrong tree", tt.typed, username, err)
+		}
+	}
+}
+
+// Who unlocks may put the code behind the name, as in Nextcloud.
+func TestCodeBehindTheNameToUnlock(t *testing.T) {
+	r := start(t, testConfig(t), demoUsers(t))
+	for _, tt := range []struct{ user, code, name, want string }{
+		{"bob", "123456", "bob", "123456"},
+		{"bob;123456", "", "bob", "123456"},
+		{"bob@example.org;123456", "", "bob", "123456"},
+		{"bob;123456", "654321", "bob;123456", "654321"}, // who fills in both means it
+		{"bob;12", "", "bob;12", ""},
+		{"nobody;123456", "", "nobody", "123456"},
+	} {
+		req, err := service{r.Daemon}.request(unlock.Request{User: tt.user, Code: secret.String(tt.code)})
+		if err != nil || req.Name != tt.name || string(req.Code) != tt.want {
+			t.Errorf("%s with %q: name %q, code %q, %v", tt.user, tt.code, req.Name, string(req.Code), err)
 		}
 	}
 }

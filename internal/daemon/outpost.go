@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -169,6 +170,15 @@ func (o *outpost) authenticator() bind.Authenticator { return outpostAuth{o} }
 
 // synced implements backend.
 func (o *outpost) synced() time.Time { return o.controller.State().LastSync }
+
+// trouble implements backend.
+func (o *outpost) trouble() string {
+	s := o.controller.State()
+	if s.Err == nil {
+		return ""
+	}
+	return fmt.Sprintf("authentik cannot be read since %s: %v", s.ErrSince.UTC().Format(time.RFC3339), s.Err)
+}
 
 // logFlow has a line for each flow, with its stages and their times.
 func logFlow(log *zap.Logger, f authentik.Flow) {

@@ -9,6 +9,8 @@ import (
 
 	"ldapd/internal/bind"
 	"ldapd/internal/control"
+	"ldapd/internal/mfa"
+	"ldapd/internal/secret"
 	"ldapd/internal/unlock"
 	"ldapd/internal/verified"
 )
@@ -120,11 +122,22 @@ func (s service) Lock(ctx context.Context, r unlock.Request) (int, error) {
 	return n, unlocked(err)
 }
 
+// request finds the user. Who is used to it may put the code behind the name
+// here, too.
 func (s service) request(r unlock.Request) (bind.UnlockRequest, error) {
 	dir, name, err := s.served.find(r.User)
+	if err != nil {
+		return bind.UnlockRequest{}, err
+	}
+	if _, known := dir.AccountByName(name); !known && r.Code == "" {
+		if head, code, ok := mfa.Split(r.User, s.cfg.MFA.Separator); ok {
+			r.User, r.Code = head, secret.String(code)
+			return s.request(r)
+		}
+	}
 	return bind.UnlockRequest{
 		Directory: dir, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
-	}, err
+	}, nil
 }
 
 // unlocked says by one of unlock's errors how it went.
@@ -159,6 +172,9 @@ func (s service) Status(context.Context) (control.Status, error) {
 	}
 	for _, u := range s.binding.Undecided() {
 		st.Undecided = append(st.Undecided, control.Undecided{Client: u.Client, Count: uint64(u.Count), Last: u.Last, Remedy: pairRemedy})
+	}
+	if trouble := s.backend.trouble(); trouble != "" {
+		st.Warnings = append(st.Warnings, trouble)
 	}
 	if age := s.now().Sub(s.backend.synced()); age > directoryAge {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("the directory was last known to be up to date %s ago", age.Round(time.Second)))

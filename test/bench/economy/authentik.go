@@ -26,7 +26,6 @@ type person struct {
 	factor   factor
 
 	proved string        // the password, at a login
-	first  time.Time     // with that password; moved on by maxAge
 	wakes  time.Duration // since midnight
 	free   time.Time     // when the last code was used
 

@@ -31,9 +31,8 @@ type Report struct {
 	Ldapd, Cached, Direct Cost
 
 	// Most is how many flows ran for one user on one day, at most, beside one
-	// for each login with a new code or password, for each bind with a wrong
-	// password, and for a password that reached maxAge where it is all there
-	// is.
+	// for each login with a new code or password, and for each bind with a
+	// wrong password.
 	Most      int
 	Undecided int // binds that ldapd answered 52
 	Access    int // questions for access, which are no event

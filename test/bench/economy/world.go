@@ -184,9 +184,7 @@ func (w *world) login(ctx context.Context, c *client, now time.Time) error {
 		c.code = code(now)
 	}
 	if c.factor != none || c.proved != c.person.password {
-		if c.proved != c.person.password {
-			c.proved, c.first = c.person.password, now
-		}
+		c.proved = c.person.password
 		c.reasons++
 		w.Logins++
 	}
@@ -201,10 +199,6 @@ func (w *world) bind(ctx context.Context, c *client, now time.Time) error {
 		return nil
 	}
 	right := c.right(now)
-	if c.factor == none && now.Sub(c.first) >= maxAge {
-		c.first = now
-		c.reasons++
-	}
 	if right {
 		w.Binds++
 	} else {
