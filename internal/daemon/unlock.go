@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"crypto/tls"
-	"net/netip"
 
 	"ldapd/internal/certs"
 	"ldapd/internal/unlock"
@@ -26,8 +25,12 @@ func (d *Daemon) openUnlock(shown *tls.Config) (err error) {
 	for _, c := range cfg.Clients {
 		o.Clients = append(o.Clients, c.Name)
 	}
-	for _, n := range cfg.ProxyProtocol.Trusted {
-		o.Trusted = append(o.Trusted, netip.Prefix(n.Prefix))
+	// The default of an outpost, all private networks, would let anybody in
+	// there choose his address.
+	if cfg.Given("proxy_protocol.trusted") {
+		for _, n := range cfg.ProxyProtocol.Trusted {
+			o.Trusted = append(o.Trusted, n.Prefix)
+		}
 	}
 	d.unlock = unlock.New(o)
 	return nil
