@@ -815,3 +815,22 @@ func TestCodeInAWindow(t *testing.T) {
 	h.want("the wrong code", h.login("alice;999999", "secret"), "denied wrong_code 49")
 	h.want("the new code", h.login("alice;222222", "secret"), byProof)
 }
+
+// A push leaves nothing to recognise its login by, unless the user puts a mark
+// behind the name.
+func TestPush(t *testing.T) {
+	const byPush = "granted flow duo"
+	h := newHouse(t, nil)
+	h.want("plain", h.login("dora", "secret"), byPush)
+	h.want("plain again asks again", h.login("dora", "secret"), byPush)
+	h.wantFlows("plain", 2)
+	h.want("with a mark", h.login("dora;271828", "secret"), byPush)
+	h.want("validated", h.login("dora;271828", "secret"), "granted memory duo")
+	h.wantFlows("with a mark", 3)
+	h.want("another mark asks", h.login("dora;000000", "secret"), byPush)
+	h.wantFlows("another mark", 4)
+	h = newHouse(t, func(o *bind.Options) { o.Memory.Scope = bind.ScopeClient })
+	h.want("scope client", h.login("dora", "secret"), byPush)
+	h.want("again", h.login("dora", "secret"), "granted memory duo")
+	h.wantFlows("scope client", 1)
+}
