@@ -26,6 +26,7 @@ type usersFile struct {
 	serve   func(*local.File) error // takes the content over, or refuses it
 
 	auth    *local.Authenticator
+	file    *local.File    // as it is served
 	watcher *local.Watcher // nil: the users are built in
 }
 
@@ -63,16 +64,21 @@ func place(cfg *config.Config, err error) error {
 	return cfg.Errorf("file.path", "%v", err)
 }
 
-// take serves the content of the file from now on.
+// take serves the content of the file from now on. Passwords go before entries:
+// whoever sees an entry must be able to bind with what is in the file.
 func (u *usersFile) take(f *local.File) error {
-	if err := u.serve(f); err != nil {
-		return err
-	}
 	if u.auth == nil {
 		u.auth = local.NewAuthenticator(f, u.codes, u.now)
 	} else {
 		u.auth.Update(f)
 	}
+	if err := u.serve(f); err != nil {
+		if u.file != nil {
+			u.auth.Update(u.file)
+		}
+		return err
+	}
+	u.file = f
 	u.metrics.loads.WithLabelValues("ok").Inc()
 	return nil
 }
