@@ -99,7 +99,7 @@ Accounts: cn=NAME,ou=users,%[3]s
   bob          demo-bob          in staff; needs a code: demo-bob;CODE, or bob;CODE as the name
   carol        demo-carol        inactive, may not bind
 
-Bob's code is %[8]s for %[9]d more seconds; each works once. An authenticator
+Bob's code is %[8]s for %[9]d more seconds; each opens one login. An authenticator
 app makes more from the secret %[10]s.
 
 Stop with Ctrl-C. The log:
