@@ -298,7 +298,7 @@ func (p *Pipeline) authenticate(ctx context.Context, b *login) (Granted, error) 
 	if paired && !judged {
 		p.Logins.Return(taken) // no flow has judged the code
 	}
-	if b.window != nil && (denied == nil || denied.Reason.factorWrong()) {
+	if (denied == nil || denied.Reason.factorWrong()) && p.windowOpen(b) {
 		return p.byWindow(ctx, b, denied), nil
 	}
 	if !judged {

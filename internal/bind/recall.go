@@ -61,8 +61,7 @@ func (p *Pipeline) recall(b *login) (Granted, bool, error) {
 	if p.Book == nil || !b.known {
 		return Granted{}, false, nil
 	}
-	b.key = verified.Key{Base: b.account.Base, User: b.account.UUID}
-	p.stamp(b)
+	p.identify(b)
 	for i := range b.readings {
 		r := &b.readings[i]
 		if r.matched, _ = p.Book.Find(b.key, r.Password); r.matched == nil {
@@ -245,11 +244,13 @@ func (p *Pipeline) doubted(b *login, c *verified.Credential) bool {
 	return c.Doubt || !b.account.Active ||
 		c.PasswordStamp != b.passwordStamp || c.FactorStamp != b.factorStamp ||
 		!now.Before(c.Told.Add(p.Memory.StaleFor)) ||
-		!c.Factored && !now.Before(c.First.Add(p.Memory.MaxAge))
+		!c.Factored && !now.Before(c.Proved.Add(p.Memory.MaxAge))
 }
 
-// stamp notes which credentials the user has at the moment.
-func (p *Pipeline) stamp(b *login) {
+// identify notes whose verified binds are meant, and which credentials the user
+// has at the moment.
+func (p *Pipeline) identify(b *login) {
+	b.key = verified.Key{Base: b.account.Base, User: b.account.UUID}
 	if p.stamper != nil {
 		b.passwordStamp, b.factorStamp = p.stamper.Stamps(b.account)
 	}

@@ -29,11 +29,18 @@ func (p *Pipeline) record(ctx context.Context, b *login, g Granted) {
 	})
 }
 
+// windowOpen reports that the bind would have been granted without the code of
+// its login.
+func (p *Pipeline) windowOpen(b *login) bool {
+	c := b.readings[len(b.readings)-1].matched // nil by now, if it was revoked
+	return b.window != nil && c != nil && !p.doubted(b, c)
+}
+
 // byWindow grants a bind whose password is enough for a while, though the code
 // of its login is not good, or could not be asked about. A code that was judged
 // is not judged again: the login is good until the window ends.
 func (p *Pipeline) byWindow(ctx context.Context, b *login, denied *Denied) Granted {
-	r := b.readings[len(b.readings)-1] // the whole password, which is what a window is for
+	r := b.readings[len(b.readings)-1] // the whole password: a window is for one without a code
 	g := Granted{Search: r.matched.Search, Source: SourceMemory, Factor: Factor(b.window.Factor)}
 	p.served(b)
 	if denied == nil || !denied.Reason.guess() {
@@ -63,15 +70,13 @@ func (p *Pipeline) prove(ctx context.Context, b *login, password Secret, g Grant
 			c.Proofs = nil // of a factor that the user no longer has
 		}
 		c.PasswordStamp, c.FactorStamp = b.passwordStamp, b.factorStamp
-		if c.First.IsZero() || !now.Before(c.First.Add(p.Memory.MaxAge)) {
+		if c.First.IsZero() {
 			c.First = now
 		}
 		c.Proved, c.Told = now, now
 		c.Doubt, c.Search = false, g.Search
 		old = supersede(c, p.session(b, g))
-		if change(c); !c.Factored {
-			c.First = now // any flow proves the same
-		}
+		change(c)
 	})
 	switch {
 	case errors.Is(err, verified.ErrRevoked):

@@ -90,8 +90,7 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, erro
 	}
 	if p.Book != nil {
 		if b.known {
-			b.key = verified.Key{Base: b.account.Base, User: b.account.UUID}
-			p.stamp(b)
+			p.identify(b)
 		}
 		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
 		if err != nil {

@@ -834,3 +834,18 @@ func TestPush(t *testing.T) {
 	h.want("again", h.login("dora", "secret"), "granted memory duo")
 	h.wantFlows("scope client", 1)
 }
+
+// A window does not make up for a password that may have been changed.
+func TestWindowInDoubt(t *testing.T) {
+	h := newHouse(t, nil)
+	unlock := bind.UnlockRequest{Directory: h.flows, Name: "alice", Password: "secret", Code: "111111",
+		Clients: []string{"client " + nextcloud.String()}, Addr: elsewhere}
+	if _, err := h.Unlock(t.Context(), unlock); err != nil {
+		t.Fatal(err)
+	}
+	h.change(func() { h.users["alice"].password, h.users["alice"].changed, h.down = "new", 1, true })
+	h.want("plain", h.login("alice", "secret"), "unknown unavailable 52")
+	h.want("with a new code", h.login("alice;222222", "secret"), "unknown unavailable 52")
+	h.change(func() { h.down = false })
+	h.want("plain, when it can be told", h.login("alice", "secret"), "denied wrong_password 49")
+}
