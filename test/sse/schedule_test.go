@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"fmt"
 	"net"
 	"testing"
 
@@ -57,7 +58,9 @@ func TestEveryFiveMinutes(t *testing.T) {
 // session, as far as ldapd is asked whether it is good.
 func (s *story) validate(name, uid, password string) {
 	s.Helper()
-	agentConn := s.dial("127.0.0.2")
+	// An address for each day: one has too few ports for all these connections.
+	from := fmt.Sprintf("127.0.1.%d", 1+s.Now().YearDay()%200)
+	agentConn := s.dial(from)
 	defer agentConn.Close()
 	if err := agentConn.Bind("cn="+agent+","+usersDN, agentPass); err != nil {
 		s.Fatalf("service bind: %v", err)
@@ -74,7 +77,7 @@ func (s *story) validate(name, uid, password string) {
 	search(dn, ldap.ScopeBaseObject, filter+")", []string{""})
 	literal := ldap.EscapeFilter(name)
 	search(usersDN, ldap.ScopeWholeSubtree, filter+"(|(cn="+literal+")(mail="+literal+")))", []string{"entryuuid", "cn"}, ldap.NewControlPaging(500))
-	c := s.dial("127.0.0.2")
+	c := s.dial(from)
 	defer c.Close()
 	if err := c.Bind(dn, password); err != nil {
 		s.Fatalf("%v: bind of %s: %v", s.Now(), uid, err)
