@@ -7,13 +7,13 @@ import (
 	"net/netip"
 	"time"
 
-	"ldapd/internal/bind"
+	"ldapd/internal/auth"
 	"ldapd/internal/directory"
 )
 
 // Authenticator proves credentials by flows. It remembers nothing, and runs as
-// many at a time as it is asked for: [bind.Flights], [bind.Denials] and
-// [bind.Queue] belong before it, in this order.
+// many at a time as it is asked for: [guard.Flights], [guard.Denials] and
+// [guard.Queue] belong before it, in this order.
 type Authenticator struct {
 	client   *Client
 	provider func(base string) (Provider, bool)
@@ -21,9 +21,9 @@ type Authenticator struct {
 }
 
 var (
-	_ bind.Authenticator = (*Authenticator)(nil)
-	_ bind.SessionKeeper = (*Authenticator)(nil)
-	_ bind.Stamper       = (*Authenticator)(nil)
+	_ auth.Authenticator = (*Authenticator)(nil)
+	_ auth.SessionKeeper = (*Authenticator)(nil)
+	_ auth.Stamper       = (*Authenticator)(nil)
 )
 
 // NewAuthenticator returns an authenticator for the providers that the
@@ -46,20 +46,20 @@ type Flow struct {
 	Err     error    // *Refusal or *FlowError
 }
 
-// Authenticate implements bind.Authenticator. A user that the directory does
+// Authenticate implements auth.Authenticator. A user that the directory does
 // not know is tried as well: authentik takes the time that it takes for
 // others, and whoever was created a moment ago is not denied.
-func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+func (a *Authenticator) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 	base := at.Account.Base
 	if base == "" {
-		return bind.Granted{}, &bind.Denied{Reason: bind.UnknownUser, Final: true}
+		return auth.Granted{}, &auth.Denied{Reason: auth.UnknownUser, Final: true}
 	}
 	p, ok := a.provider(base)
 	if !ok {
-		return bind.Granted{}, fmt.Errorf("no provider for %s", base)
+		return auth.Granted{}, fmt.Errorf("no provider for %s", base)
 	}
-	if at.CodeIn == bind.InPassword && !p.MFASupport {
-		return bind.Granted{}, &bind.Denied{Reason: bind.WrongPassword} // it is part of the password
+	if at.CodeIn == auth.InPassword && !p.MFASupport {
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword} // it is part of the password, which nobody compared yet
 	}
 	username := at.Name
 	if at.Known {
@@ -76,15 +76,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind
 	var refused *Refusal
 	switch {
 	case errors.As(err, &refused):
-		return bind.Granted{}, denied(refused, at)
+		return auth.Granted{}, denied(refused, at)
 	case err != nil:
-		return bind.Granted{}, err
+		return auth.Granted{}, err
 	case at.Known && s.Username != username:
 		// A flow may take an address that another user has given himself.
-		return bind.Granted{}, fmt.Errorf("the flow logged in %q in place of %q", s.Username, username)
+		return auth.Granted{}, fmt.Errorf("the flow logged in %q in place of %q", s.Username, username)
 	}
-	g := bind.Granted{
-		Search: s.Search, Source: bind.SourceFlow, Factor: s.Factor,
+	g := auth.Granted{
+		Search: s.Search, Source: auth.SourceFlow, Factor: s.Factor,
 		Session: s.kept(), Cookie: s.MFACookie,
 	}
 	if !at.Known {
@@ -93,21 +93,21 @@ func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind
 	return g, nil
 }
 
-// Stamps implements bind.Stamper. authentik does not say when a second factor
+// Stamps implements auth.Stamper. authentik does not say when a second factor
 // changed.
 func (a *Authenticator) Stamps(account directory.Account) (password, factor string) {
 	return account.Changed, ""
 }
 
 // denied puts a refusal into the words of binds.
-func denied(r *Refusal, at bind.Attempt) *bind.Denied {
-	d := &bind.Denied{Reason: r.Reason, Final: r.PasswordRight}
-	if r.Reason == bind.WrongPassword {
+func denied(r *Refusal, at auth.Attempt) *auth.Denied {
+	d := &auth.Denied{Reason: r.Reason, Password: r.Password, Final: r.Password == auth.Right}
+	if r.Reason == auth.WrongPassword {
 		switch { // authentik does not tell these apart
 		case !at.Known:
-			d.Reason = bind.UnknownUser
+			d.Reason = auth.UnknownUser
 		case !at.Account.Active:
-			d.Reason = bind.Inactive
+			d.Reason = auth.Inactive
 		}
 	}
 	return d

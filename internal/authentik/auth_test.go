@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/authentik/authentiktest"
 	"ldapd/internal/bind"
 	"ldapd/internal/directory"
@@ -39,7 +40,7 @@ func (p people) AccountByName(name string) (directory.Account, bool) {
 type binder struct {
 	*flows
 	*bind.Pipeline
-	auth     *bind.Flights
+	auth     *guard.Flights
 	provider Provider
 
 	mu       sync.Mutex
@@ -63,7 +64,7 @@ func newBinder(t *testing.T, o authentiktest.Options, loaded ...string) *binder 
 		defer b.mu.Unlock()
 		b.observed = append(b.observed, f)
 	})
-	b.auth = bind.NewFlights(bind.NewDenials(bind.NewQueue(auth, 8), 10*time.Second, nil))
+	b.auth = guard.NewFlights(guard.NewDenials(guard.NewQueue(auth, 8), 10*time.Second, nil))
 	b.Pipeline = bind.New(bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return p, nil },
 		Authenticator:  b.auth,

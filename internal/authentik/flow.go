@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"ldapd/internal/auth"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"ldapd/internal/bind"
 )
 
 // Limits of one execution of a flow.
@@ -35,8 +34,8 @@ type Execution struct {
 	Provider int
 
 	Username string
-	Password bind.Secret
-	Code     bind.Secret // empty: none
+	Password auth.Secret
+	Code     auth.Secret // empty: none
 
 	// PasswordAsCode answers a stage that wants a code with the password, if
 	// no stage before wanted that.
@@ -47,7 +46,7 @@ type Execution struct {
 	Quiet bool
 
 	ClientIP  netip.Addr  // of the LDAP client; the zero value is this host
-	MFACookie bind.Secret // Session.MFACookie of an earlier execution; empty: none
+	MFACookie auth.Secret // Session.MFACookie of an earlier execution; empty: none
 }
 
 // Session is a login that was proved.
@@ -57,13 +56,13 @@ type Session struct {
 	Username string
 	UID      string // 64 hex digits
 	Search   bool   // may read the whole directory
-	Factor   bind.Factor
+	Factor   auth.Factor
 
 	Cookies []Cookie // of the session, for Logout
 	// MFACookie makes authentik skip the second factor for a while, the
 	// threshold of the stage. It is the one that was sent, unless authentik
 	// asked for the factor all the same. Empty: there is none.
-	MFACookie bind.Secret
+	MFACookie auth.Secret
 	Expires   time.Time // zero: authentik sets no end
 	Hash      string    // by which authentik says that the session ended; may be empty
 }
@@ -72,11 +71,10 @@ type Session struct {
 type Refusal struct {
 	Trace
 	Stage  string // component that said so, or one of the steps behind the flow
-	Reason bind.Reason
+	Reason auth.Reason
 	Detail string // what an administrator should know; may be empty
 
-	// PasswordRight says that the flow accepted the password before.
-	PasswordRight bool
+	Password auth.Judgement // what the flow made of the password until then
 }
 
 func (r *Refusal) Error() string {
@@ -152,7 +150,7 @@ const (
 func (c *Client) Execute(ctx context.Context, e Execution) (*Session, error) {
 	if !utf8.ValidString(e.Username + string(e.Password+e.Code)) {
 		// JSON cannot carry it, and no credential of authentik's is such.
-		return nil, &Refusal{Reason: bind.WrongPassword, Detail: "not UTF-8"}
+		return nil, &Refusal{Reason: auth.WrongPassword, Detail: "not UTF-8"}
 	}
 	x, err := c.newExecution(e)
 	if err != nil {
@@ -167,7 +165,7 @@ func (c *Client) Execute(ctx context.Context, e Execution) (*Session, error) {
 	if errors.As(err, &r) {
 		// A flow or an application may be open to outposts only, so a token
 		// that is no longer good has everybody refused.
-		if r.Reason == bind.Policy || r.Reason == bind.NoLogin || r.Reason == bind.NoAccess {
+		if r.Reason == auth.Policy || r.Reason == auth.NoAccess {
 			if err := x.checkToken(ctx); err != nil {
 				return nil, &FlowError{Trace: x.trace, Stage: r.Stage, Err: err}
 			}
@@ -192,9 +190,9 @@ type execution struct {
 	answered map[string]bool // components
 	sid      string          // of the session that the last answer was given in
 
-	passwordSent  bool // to a stage that checks it
-	passwordRight bool
-	factor        bind.Factor
+	passwordSent bool // to a stage that checks it
+	judged       auth.Judgement
+	factor       auth.Factor
 }
 
 func (c *Client) newExecution(e Execution) (*execution, error) {
@@ -211,7 +209,7 @@ func (c *Client) newExecution(e Execution) (*execution, error) {
 		path:     executorPath(e.Flow),
 		token:    token,
 		answered: make(map[string]bool),
-		factor:   bind.FactorNone,
+		factor:   auth.FactorNone,
 		// No Authorization: it would be about the service account then.
 		header: http.Header{
 			"X-Authentik-Remote-Ip":     {ip.String()},
@@ -272,7 +270,7 @@ func (x *execution) judge(ch challenge) error {
 		x.accepted(last)
 	}
 	if ch.Component == componentDenied {
-		return &Refusal{Stage: last, Reason: bind.Policy, Detail: oneLine(ch.Message), PasswordRight: x.passwordRight}
+		return &Refusal{Stage: last, Reason: auth.Policy, Detail: oneLine(ch.Message), Password: x.judged}
 	}
 	x.stage = word(ch.Component)
 	return nil
@@ -281,22 +279,24 @@ func (x *execution) judge(ch challenge) error {
 // accepted notes that the answer to a stage was right.
 func (x *execution) accepted(component string) {
 	if component == componentPassword || component == componentIdentification {
-		x.passwordRight = x.passwordSent
+		if x.passwordSent {
+			x.judged = auth.Right
+		}
 	}
 }
 
 // refusedAt is the refusal of the answer to a stage.
 func (x *execution) refusedAt(component string) error {
-	r := &Refusal{Stage: component, PasswordRight: x.passwordRight}
+	r := &Refusal{Stage: component, Password: x.judged}
 	switch {
 	case component == componentPassword || component == componentIdentification && x.passwordSent:
-		r.Reason = bind.WrongPassword
+		r.Reason, r.Password = auth.WrongPassword, auth.Wrong
 	case component == componentIdentification:
-		r.Reason = bind.UnknownUser
-	case component == componentValidate && x.factor == bind.FactorDuo:
-		r.Reason = bind.FactorDenied
+		r.Reason = auth.UnknownUser
+	case component == componentValidate && x.factor == auth.FactorDuo:
+		r.Reason = auth.FactorDenied
 	case component == componentValidate:
-		r.Reason = bind.WrongCode
+		r.Reason = auth.WrongCode
 	default: // nothing of the credential was in the answer
 		return fmt.Errorf("%s does not accept the answer", word(component))
 	}

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/authentik/authentiktest"
-	"ldapd/internal/bind"
 )
 
 // Secrets that must not be seen anywhere.
@@ -95,7 +95,7 @@ func (f *flows) words(t *testing.T, s *Session, err error) string {
 		if r.Stage != "" {
 			w += " by " + strings.TrimPrefix(r.Stage, "ak-stage-")
 		}
-		if r.PasswordRight {
+		if r.Password == auth.Right {
 			w += ", password right"
 		}
 		return w
@@ -124,7 +124,7 @@ func TestFlow(t *testing.T) {
 	separate := []st{identify{}, password{}, validate{}, login{}}
 	embedded := []st{identify{PasswordFields: true}, password{}, validate{}, login{}}
 	wrong := func(e *Execution) { e.Password = "wrong" }
-	code := func(c string) func(*Execution) { return func(e *Execution) { e.Code = bind.Secret(c) } }
+	code := func(c string) func(*Execution) { return func(e *Execution) { e.Code = auth.Secret(c) } }
 	of := func(class string) authentiktest.Device { return authentiktest.Device{Class: class} }
 	tests := []struct {
 		name    string
@@ -228,7 +228,7 @@ func TestFlowTOTP(t *testing.T) {
 		o.Now = func() time.Time { return now }
 		f := newFlows(t, o)
 		f.AddUser(authentiktest.User{Username: "alice", Password: plantedPassword, Devices: []authentiktest.Device{totp, static}})
-		code := bind.Secret(f.Code("alice"))
+		code := auth.Secret(f.Code("alice"))
 		if got := f.run(t, f.execution(func(e *Execution) { e.Code = code })); got != "granted totp" {
 			t.Error(got)
 		}
@@ -298,7 +298,7 @@ func TestFlowNamesAndPasswords(t *testing.T) {
 	f := newFlows(t, authentiktest.Options{})
 	for _, name := range []string{`a,b+c"d;e\f<g>h#i=j`, "two words", "zoë", "名前", "a&b?c%2Fd", "</script>"} {
 		f.AddUser(authentiktest.User{Username: name, Password: " " + name + " "})
-		if got := f.run(t, f.execution(func(e *Execution) { e.Username, e.Password = name, bind.Secret(" "+name+" ") })); got != "granted none" {
+		if got := f.run(t, f.execution(func(e *Execution) { e.Username, e.Password = name, auth.Secret(" "+name+" ") })); got != "granted none" {
 			t.Errorf("%q: %s", name, got)
 		}
 	}

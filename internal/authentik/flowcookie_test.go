@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/authentik/authentiktest"
-	"ldapd/internal/bind"
 )
 
 // set makes a response with cookies.
@@ -131,7 +131,7 @@ func FuzzChallenge(f *testing.F) {
 }
 
 func TestCookiePrintsNoValue(t *testing.T) {
-	s := Session{Cookies: []Cookie{{"a", "planted"}}, MFACookie: bind.Secret("planted")}
+	s := Session{Cookies: []Cookie{{"a", "planted"}}, MFACookie: auth.Secret("planted")}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(format, s); len(got) == 0 || strings.Contains(got, "planted") {
 			t.Errorf("%s: %s", format, got)

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"ldapd/internal/auth"
 	"net/http"
 	"time"
-
-	"ldapd/internal/bind"
 )
 
 // prove asks who is logged in, since a flow can come to its end with nobody,
@@ -15,7 +14,7 @@ import (
 func (x *execution) prove(ctx context.Context) (*Session, error) {
 	me, err := x.me(ctx)
 	if loggedOut(err) && len(x.answered) > 0 {
-		return nil, &Refusal{Stage: StepUser, Reason: bind.NoLogin, PasswordRight: x.passwordRight,
+		return nil, &Refusal{Stage: StepUser, Reason: auth.Policy, Password: x.judged,
 			Detail: "the flow ended without a login; does it have a login stage?"}
 	}
 	if err != nil {
@@ -26,12 +25,12 @@ func (x *execution) prove(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	if !v.passing {
-		return nil, &Refusal{Stage: StepAccess, Reason: bind.NoAccess, PasswordRight: true}
+		return nil, &Refusal{Stage: StepAccess, Reason: auth.NoAccess, Password: auth.Right}
 	}
 	return &Session{
 		UserPK: me.PK, Username: me.Username, UID: me.UID,
 		Search: v.search, Factor: x.factor,
-		Cookies: x.jar.session(), MFACookie: bind.Secret(x.jar.get(mfaCookie)),
+		Cookies: x.jar.session(), MFACookie: auth.Secret(x.jar.get(mfaCookie)),
 		Expires: x.jar.expires, Hash: sidHash(x.jar.sid()),
 	}, nil
 }

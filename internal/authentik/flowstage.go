@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"ldapd/internal/auth"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"ldapd/internal/bind"
 )
 
 // The components that can be answered, and those that end a flow.
@@ -138,7 +137,7 @@ func (ch *challenge) identifiable(username string) error {
 func (x *execution) validate(ch challenge) (any, error) {
 	x.jar.remove(mfaCookie) // it was not taken
 	if x.Quiet {
-		return nil, &Refusal{Stage: ch.Component, Reason: bind.CodeMissing, PasswordRight: x.passwordRight,
+		return nil, &Refusal{Stage: ch.Component, Reason: auth.CodeMissing, Password: x.judged,
 			Detail: "a second factor is due, and the user was not bothered"}
 	}
 	var devices []device
@@ -156,27 +155,27 @@ func (x *execution) validate(ch challenge) (any, error) {
 	generator := chooseGenerator(devices, string(code))
 	switch {
 	case code != "" && generator != nil:
-		x.factor = bind.Factor(generator.Class)
+		x.factor = auth.Factor(generator.Class)
 		return codeAnswer{ch.Component, generator.raw, string(code)}, nil
 	case code == "" && duo != nil:
-		x.factor = bind.FactorDuo
+		x.factor = auth.FactorDuo
 		id, err := strconv.Atoi(duo.UID)
 		if err != nil {
 			return nil, errors.New("the Duo device has no number")
 		}
 		return duoAnswer{ch.Component, duo.raw, id}, nil
 	}
-	r := &Refusal{Stage: ch.Component, PasswordRight: x.passwordRight}
+	r := &Refusal{Stage: ch.Component, Password: x.judged}
 	switch {
 	case generator != nil:
-		r.Reason = bind.CodeMissing
+		r.Reason = auth.CodeMissing
 	case duo != nil:
-		r.Reason, r.Detail = bind.CodeUnexpected, "the user has Duo only, which takes no code"
+		r.Reason, r.Detail = auth.CodeUnexpected, "the user has Duo only, which takes no code"
 	case len(devices) == 0:
-		r.Reason = bind.FactorUnusable
+		r.Reason = auth.FactorUnusable
 		r.Detail = "the user has to set up a second factor in authentik first"
 	default:
-		r.Reason = bind.FactorUnusable
+		r.Reason = auth.FactorUnusable
 		r.Detail = "an LDAP client cannot be asked for " + classes(devices) +
 			": let the user set up TOTP, static tokens or Duo, or let the stage skip those without"
 	}

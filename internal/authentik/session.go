@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"ldapd/internal/auth"
 	"net/http"
 	"net/netip"
 	"strconv"
-
-	"ldapd/internal/bind"
 )
 
 const (
-	// maxState bounds bind.Session.State, in octets; a cookie of authentik's
+	// maxState bounds auth.Session.State, in octets; a cookie of authentik's
 	// has some hundred.
 	maxState     = 16 << 10
 	stateVersion = 1
@@ -28,24 +27,24 @@ type state struct {
 
 // kept returns what a bind leaves of its session. The state is empty if the
 // cookies are too long.
-func (s *Session) kept() *bind.Session {
-	k := &bind.Session{Hash: s.Hash, End: s.Expires}
+func (s *Session) kept() *auth.Session {
+	k := &auth.Session{Hash: s.Hash, End: s.Expires}
 	st := state{Version: stateVersion, User: s.UserPK}
 	for _, c := range s.Cookies {
 		st.Cookies = append(st.Cookies, [2]string{c.name, c.value})
 	}
 	if b, err := json.Marshal(st); err == nil && len(b) <= maxState {
-		k.State = bind.Secret(b)
+		k.State = auth.Secret(b)
 	}
 	return k
 }
 
 // errState is the error of a session that another version of ldapd left, so
 // that for us it is over.
-var errState = fmt.Errorf("%w: its state cannot be read", bind.ErrSessionGone)
+var errState = fmt.Errorf("%w: its state cannot be read", auth.ErrSessionGone)
 
 // unpack reads a state. The error never holds any of it.
-func unpack(text bind.Secret) (user int, cookies []Cookie, err error) {
+func unpack(text auth.Secret) (user int, cookies []Cookie, err error) {
 	var st state
 	if len(text) > maxState || json.Unmarshal([]byte(text), &st) != nil ||
 		st.Version != stateVersion || st.User <= 0 || len(st.Cookies) > maxCookies {
@@ -65,20 +64,20 @@ func unpack(text bind.Secret) (user int, cookies []Cookie, err error) {
 }
 
 // over reports that a session came to the end that its cookie names.
-func (c *Client) over(s bind.Session) bool { return !s.End.IsZero() && !c.now().Before(s.End) }
+func (c *Client) over(s auth.Session) bool { return !s.End.IsZero() && !c.now().Before(s.End) }
 
-// Access implements bind.SessionKeeper. It costs two requests and no event.
+// Access implements auth.SessionKeeper. It costs two requests and no event.
 //
 // authentik judges a session that is over as the anonymous user, so its word
 // counts only if users/me says afterwards whose the session is: what is over
 // does not come back.
-func (a *Authenticator) Access(ctx context.Context, base string, s bind.Session, client netip.Addr) (search bool, err error) {
+func (a *Authenticator) Access(ctx context.Context, base string, s auth.Session, client netip.Addr) (search bool, err error) {
 	p, ok := a.provider(base)
 	if !ok {
 		return false, fmt.Errorf("no provider for %s", base)
 	}
 	if a.client.over(s) {
-		return false, bind.ErrSessionGone
+		return false, auth.ErrSessionGone
 	}
 	user, cookies, err := unpack(s.State)
 	if err != nil {
@@ -108,20 +107,20 @@ func (x *execution) stillGood(ctx context.Context, user int) (search bool, err e
 		if err := x.checkToken(ctx); err != nil {
 			return false, fmt.Errorf("ask for access: %w", err)
 		}
-		return false, bind.ErrSessionGone
+		return false, auth.ErrSessionGone
 	case err != nil:
 		return false, fmt.Errorf("ask for access: %w", err)
 	case me.PK != user:
-		return false, bind.ErrSessionGone
+		return false, auth.ErrSessionGone
 	case me.Active != nil && !*me.Active:
-		return false, &bind.Denied{Reason: bind.Inactive}
+		return false, &auth.Denied{Reason: auth.Inactive}
 	case verdict.passing:
 		return verdict.search, nil
 	}
 	if err := x.checkToken(ctx); err != nil {
 		return false, fmt.Errorf("ask for access: %w", err)
 	}
-	return false, &bind.Denied{Reason: bind.NoAccess}
+	return false, &auth.Denied{Reason: auth.NoAccess}
 }
 
 // inactive finds out whether a status 400, which authentik has for the session
@@ -134,13 +133,13 @@ func (x *execution) inactive(ctx context.Context, user int, cause error) error {
 	if u.PK != user || u.Active {
 		return fmt.Errorf("ask for access: %w", cause)
 	}
-	return &bind.Denied{Reason: bind.Inactive}
+	return &auth.Denied{Reason: auth.Inactive}
 }
 
-// EndSession implements bind.SessionKeeper: it runs the provider's unbind flow
+// EndSession implements auth.SessionKeeper: it runs the provider's unbind flow
 // if there is one. authentik tells outposts of a session that was ended so,
 // as of any other.
-func (a *Authenticator) EndSession(ctx context.Context, base string, s bind.Session, client netip.Addr) error {
+func (a *Authenticator) EndSession(ctx context.Context, base string, s auth.Session, client netip.Addr) error {
 	p, ok := a.provider(base)
 	if !ok {
 		return fmt.Errorf("no provider for %s", base)

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/authentik/authentiktest"
-	"ldapd/internal/bind"
 	"ldapd/internal/directory"
 )
 
@@ -47,8 +47,8 @@ func newKeeper(t *testing.T, o authentiktest.Options) *keeper {
 }
 
 // attempt is one of alice.
-func (k *keeper) attempt(change ...func(*bind.Attempt)) bind.Attempt {
-	a := bind.Attempt{
+func (k *keeper) attempt(change ...func(*auth.Attempt)) auth.Attempt {
+	a := auth.Attempt{
 		Name: "alice", Known: true, Password: plantedPassword, Addr: keeperAddr,
 		Account: directory.Account{UUID: "a", Username: "alice", Base: authentiktest.DefaultBaseDN, Active: true},
 	}
@@ -59,12 +59,12 @@ func (k *keeper) attempt(change ...func(*bind.Attempt)) bind.Attempt {
 }
 
 // login binds alice, who is made with the devices.
-func (k *keeper) login(t *testing.T, devices ...authentiktest.Device) bind.Granted {
+func (k *keeper) login(t *testing.T, devices ...authentiktest.Device) auth.Granted {
 	t.Helper()
 	k.AddUser(authentiktest.User{Username: "alice", Password: plantedPassword, Devices: devices})
-	g, err := k.Authenticate(t.Context(), k.attempt(func(a *bind.Attempt) {
+	g, err := k.Authenticate(t.Context(), k.attempt(func(a *auth.Attempt) {
 		if len(devices) > 0 {
-			a.Code = bind.Secret(k.Code("alice"))
+			a.Code = auth.Secret(k.Code("alice"))
 		}
 	}))
 	if err != nil {
@@ -81,20 +81,20 @@ func (k *keeper) answer(t *testing.T, err error) string {
 			t.Errorf("%q is in %s", secret, text)
 		}
 	}
-	var d *bind.Denied
+	var d *auth.Denied
 	switch {
 	case err == nil:
 		return "good"
 	case errors.As(err, &d):
 		return "denied " + string(d.Reason)
-	case errors.Is(err, bind.ErrSessionGone):
+	case errors.Is(err, auth.ErrSessionGone):
 		return "gone"
 	}
 	return "unknown"
 }
 
 // access asks for access, and puts the answer shortly.
-func (k *keeper) access(t *testing.T, ctx context.Context, base string, s bind.Session) string {
+func (k *keeper) access(t *testing.T, ctx context.Context, base string, s auth.Session) string {
 	t.Helper()
 	search, err := k.Access(ctx, base, s, keeperAddr)
 	said := k.answer(t, err)
@@ -106,54 +106,54 @@ func (k *keeper) access(t *testing.T, ctx context.Context, base string, s bind.S
 
 func TestAccess(t *testing.T) {
 	const app = authentiktest.DefaultApplication
-	fault := func(f authentiktest.Fault) func(*keeper, *bind.Session) {
-		return func(k *keeper, _ *bind.Session) { k.Inject(f) }
+	fault := func(f authentiktest.Fault) func(*keeper, *auth.Session) {
+		return func(k *keeper, _ *auth.Session) { k.Inject(f) }
 	}
-	ends := func(endpoint authentiktest.Endpoint, denied string) func(*keeper, *bind.Session) {
-		return func(k *keeper, _ *bind.Session) {
+	ends := func(endpoint authentiktest.Endpoint, denied string) func(*keeper, *auth.Session) {
+		return func(k *keeper, _ *auth.Session) {
 			k.DenyAccess(app, denied)
 			k.Inject(authentiktest.Fault{Endpoint: endpoint, Do: func() { k.EndSessions("alice") }})
 		}
 	}
 	tests := []struct {
 		name     string
-		set      func(*keeper, *bind.Session)
+		set      func(*keeper, *auth.Session)
 		want     string
 		requests int
 	}{
-		{"nothing happened", func(*keeper, *bind.Session) {}, "good", 2},
-		{"withdrawn", func(k *keeper, _ *bind.Session) { k.DenyAccess(app, "alice") }, "denied no_access", 3},
-		{"may search by now", func(k *keeper, _ *bind.Session) {
+		{"nothing happened", func(*keeper, *auth.Session) {}, "good", 2},
+		{"withdrawn", func(k *keeper, _ *auth.Session) { k.DenyAccess(app, "alice") }, "denied no_access", 3},
+		{"may search by now", func(k *keeper, _ *auth.Session) {
 			k.EditUser("alice", func(u *authentiktest.User) { u.SearchAll = true })
 		}, "good, may search", 2},
-		{"password changed", func(k *keeper, _ *bind.Session) {
+		{"password changed", func(k *keeper, _ *auth.Session) {
 			k.EditUser("alice", func(u *authentiktest.User) { u.Password = "new" })
 		}, "good", 2},
 
 		// What is judged of a session that is over is judged of nobody.
-		{"ended", func(k *keeper, _ *bind.Session) { k.EndSessions("alice") }, "gone", 3},
-		{"ended, and anonymous may not", func(k *keeper, _ *bind.Session) {
+		{"ended", func(k *keeper, _ *auth.Session) { k.EndSessions("alice") }, "gone", 3},
+		{"ended, and anonymous may not", func(k *keeper, _ *auth.Session) {
 			k.DenyAccess(app, "AnonymousUser")
 			k.EndSessions("alice")
 		}, "gone", 3},
 		{"ends before it is judged", ends(authentiktest.CheckAccess, "AnonymousUser"), "gone", 3},
 		{"ends before it is judged, and anonymous may", ends(authentiktest.CheckAccess, "alice"), "gone", 3},
 		{"ends after it was judged", ends(authentiktest.Me, "alice"), "gone", 3},
-		{"of a user who was removed", func(k *keeper, _ *bind.Session) { k.RemoveUser("alice") }, "gone", 3},
-		{"of a user who was disabled", func(k *keeper, _ *bind.Session) { k.Deactivate("alice") }, "gone", 3},
-		{"a day later", func(k *keeper, _ *bind.Session) { k.clock.advance(24 * time.Hour) }, "gone", 3},
-		{"a moment before", func(k *keeper, _ *bind.Session) { k.clock.advance(24*time.Hour - time.Second) }, "good", 2},
-		{"past its end", func(k *keeper, s *bind.Session) { s.End = k.clock.Now() }, "gone", 0},
-		{"before its end", func(k *keeper, s *bind.Session) { s.End = k.clock.Now().Add(1) }, "good", 2},
-		{"of another user", func(_ *keeper, s *bind.Session) {
-			s.State = bind.Secret(strings.Replace(string(s.State), `"user":4`, `"user":5`, 1))
+		{"of a user who was removed", func(k *keeper, _ *auth.Session) { k.RemoveUser("alice") }, "gone", 3},
+		{"of a user who was disabled", func(k *keeper, _ *auth.Session) { k.Deactivate("alice") }, "gone", 3},
+		{"a day later", func(k *keeper, _ *auth.Session) { k.clock.advance(24 * time.Hour) }, "gone", 3},
+		{"a moment before", func(k *keeper, _ *auth.Session) { k.clock.advance(24*time.Hour - time.Second) }, "good", 2},
+		{"past its end", func(k *keeper, s *auth.Session) { s.End = k.clock.Now() }, "gone", 0},
+		{"before its end", func(k *keeper, s *auth.Session) { s.End = k.clock.Now().Add(1) }, "good", 2},
+		{"of another user", func(_ *keeper, s *auth.Session) {
+			s.State = auth.Secret(strings.Replace(string(s.State), `"user":4`, `"user":5`, 1))
 		}, "gone", 2},
-		{"state of nothing", func(_ *keeper, s *bind.Session) { s.State = "" }, "gone", 0},
-		{"state of another version", func(_ *keeper, s *bind.Session) {
-			s.State = bind.Secret(strings.Replace(string(s.State), `"v":1`, `"v":2`, 1))
+		{"state of nothing", func(_ *keeper, s *auth.Session) { s.State = "" }, "gone", 0},
+		{"state of another version", func(_ *keeper, s *auth.Session) {
+			s.State = auth.Secret(strings.Replace(string(s.State), `"v":1`, `"v":2`, 1))
 		}, "gone", 0},
 
-		{"disabled by a source", func(k *keeper, _ *bind.Session) {
+		{"disabled by a source", func(k *keeper, _ *auth.Session) {
 			k.EditUser("alice", func(u *authentiktest.User) { u.Inactive = true })
 		}, "denied inactive", 2},
 		{"disabled, says users/me", fault(authentiktest.Fault{Endpoint: authentiktest.Me, Status: 200,
@@ -169,13 +169,13 @@ func TestAccess(t *testing.T) {
 		{"a right is lacking", fault(authentiktest.Fault{Endpoint: authentiktest.Me, Status: 403,
 			Body: `{"detail":"You do not have permission to perform this action."}`}), "unknown", 2},
 		{"a passing failure", fault(authentiktest.Fault{Endpoint: authentiktest.Me, Status: 502, Times: 1}), "good", 3},
-		{"no such provider", func(k *keeper, _ *bind.Session) { k.provider.PK = 99 }, "unknown", 1},
-		{"authentik is down", func(k *keeper, _ *bind.Session) { k.Stop() }, "unknown", 0},
-		{"denied with a token that is not good", func(k *keeper, _ *bind.Session) {
+		{"no such provider", func(k *keeper, _ *auth.Session) { k.provider.PK = 99 }, "unknown", 1},
+		{"authentik is down", func(k *keeper, _ *auth.Session) { k.Stop() }, "unknown", 0},
+		{"denied with a token that is not good", func(k *keeper, _ *auth.Session) {
 			k.DenyAccess(app, "alice")
 			k.RotateToken()
 		}, "unknown", 3},
-		{"ended with a token that is not good", func(k *keeper, _ *bind.Session) {
+		{"ended with a token that is not good", func(k *keeper, _ *auth.Session) {
 			k.EndSessions("alice")
 			k.RotateToken()
 		}, "unknown", 3},
@@ -215,23 +215,23 @@ func TestEndSession(t *testing.T) {
 	const refused = `{"component":"ak-stage-access-denied","error_message":"Flow does not apply to current user."}`
 	tests := []struct {
 		name  string
-		set   func(*keeper, *bind.Session)
+		set   func(*keeper, *auth.Session)
 		want  string
 		alive int
 	}{
-		{"alive", func(*keeper, *bind.Session) {}, "good", 0},
-		{"no unbind flow", func(k *keeper, _ *bind.Session) { k.provider.UnbindFlow = "" }, "good", 1},
-		{"over by its cookie", func(k *keeper, s *bind.Session) { s.End = k.clock.Now() }, "good", 1},
-		{"over already", func(k *keeper, _ *bind.Session) { k.EndSessions("alice") }, "good", 0},
-		{"over already, and the flow is for users", func(k *keeper, _ *bind.Session) {
+		{"alive", func(*keeper, *auth.Session) {}, "good", 0},
+		{"no unbind flow", func(k *keeper, _ *auth.Session) { k.provider.UnbindFlow = "" }, "good", 1},
+		{"over by its cookie", func(k *keeper, s *auth.Session) { s.End = k.clock.Now() }, "good", 1},
+		{"over already", func(k *keeper, _ *auth.Session) { k.EndSessions("alice") }, "good", 0},
+		{"over already, and the flow is for users", func(k *keeper, _ *auth.Session) {
 			k.EndSessions("alice")
 			k.Inject(authentiktest.Fault{Endpoint: authentiktest.Executor, Status: 200, Body: refused})
 		}, "good", 0},
-		{"the flow refuses", func(k *keeper, _ *bind.Session) {
+		{"the flow refuses", func(k *keeper, _ *auth.Session) {
 			k.Inject(authentiktest.Fault{Endpoint: authentiktest.Executor, Status: 200, Body: refused})
 		}, "unknown", 1},
-		{"no such flow", func(k *keeper, _ *bind.Session) { k.provider.UnbindFlow = "gone" }, "unknown", 1},
-		{"state of nothing", func(_ *keeper, s *bind.Session) { s.State = "" }, "gone", 1},
+		{"no such flow", func(k *keeper, _ *auth.Session) { k.provider.UnbindFlow = "gone" }, "unknown", 1},
+		{"state of nothing", func(_ *keeper, s *auth.Session) { s.State = "" }, "gone", 1},
 	}
 	eachVersion(t, func(t *testing.T, o authentiktest.Options) {
 		for _, tt := range tests {
@@ -261,7 +261,7 @@ func TestGranted(t *testing.T) {
 		k.stages(identify{}, password{}, validate{Threshold: time.Hour}, login{Duration: 8 * time.Hour})
 		g := k.login(t, totp)
 		s := k.Sessions("alice")[0]
-		if g.Factor != bind.FactorTOTP || g.Session.Hash != s.Hash || g.Session.State == "" || g.Cookie == "" {
+		if g.Factor != auth.FactorTOTP || g.Session.Hash != s.Hash || g.Session.State == "" || g.Cookie == "" {
 			t.Errorf("granted %+v", g)
 		}
 		if d := s.Expires.Sub(g.Session.End).Abs(); d > time.Second {
@@ -282,32 +282,32 @@ func TestQuiet(t *testing.T) {
 	tests := []struct {
 		name    string
 		devices []authentiktest.Device
-		set     func(*keeper, *bind.Attempt)
+		set     func(*keeper, *auth.Attempt)
 		want    string
 	}{
 		{"no factor", nil, nil, "good"},
 		{"TOTP", []authentiktest.Device{totp}, nil, due},
-		{"TOTP, with a code", []authentiktest.Device{totp}, func(k *keeper, a *bind.Attempt) { a.Code = bind.Secret(k.Code("alice")) }, due},
-		{"TOTP, with a wrong code", []authentiktest.Device{totp}, func(_ *keeper, a *bind.Attempt) { a.Code = "000000" }, due},
+		{"TOTP, with a code", []authentiktest.Device{totp}, func(k *keeper, a *auth.Attempt) { a.Code = auth.Secret(k.Code("alice")) }, due},
+		{"TOTP, with a wrong code", []authentiktest.Device{totp}, func(_ *keeper, a *auth.Attempt) { a.Code = "000000" }, due},
 		{"static", []authentiktest.Device{static}, nil, due},
 		{"Duo", []authentiktest.Device{duo(authentiktest.DuoAllow)}, nil, due},
 		{"Duo that would be denied", []authentiktest.Device{duo(authentiktest.DuoDeny)}, nil, due},
 		{"mail", []authentiktest.Device{class(authentiktest.ClassEmail)}, nil, due},
 		{"WebAuthn", []authentiktest.Device{class(authentiktest.ClassWebAuthn)}, nil, due},
-		{"the password is the code", []authentiktest.Device{totp}, func(k *keeper, _ *bind.Attempt) {
+		{"the password is the code", []authentiktest.Device{totp}, func(k *keeper, _ *auth.Attempt) {
 			k.provider.MFASupport = false
 			k.stages(identify{}, validate{}, login{})
 		}, due},
-		{"a cookie of nobody", []authentiktest.Device{totp}, func(_ *keeper, a *bind.Attempt) { a.Cookie = "eyJ.eyJ.x" }, due},
-		{"wrong password", []authentiktest.Device{totp}, func(_ *keeper, a *bind.Attempt) { a.Password = "wrong" }, "denied wrong_password"},
-		{"authentik is down", []authentiktest.Device{totp}, func(k *keeper, _ *bind.Attempt) { k.Stop() }, "unknown"},
+		{"a cookie of nobody", []authentiktest.Device{totp}, func(_ *keeper, a *auth.Attempt) { a.Cookie = "eyJ.eyJ.x" }, due},
+		{"wrong password", []authentiktest.Device{totp}, func(_ *keeper, a *auth.Attempt) { a.Password = "wrong" }, "denied wrong_password"},
+		{"authentik is down", []authentiktest.Device{totp}, func(k *keeper, _ *auth.Attempt) { k.Stop() }, "unknown"},
 	}
 	eachVersion(t, func(t *testing.T, o authentiktest.Options) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				k := newKeeper(t, o)
 				k.AddUser(authentiktest.User{Username: "alice", Password: plantedPassword, Devices: tt.devices})
-				a := k.attempt(func(a *bind.Attempt) { a.Quiet = true })
+				a := k.attempt(func(a *auth.Attempt) { a.Quiet = true })
 				if tt.set != nil {
 					tt.set(k, &a)
 				}
@@ -336,20 +336,20 @@ func TestCookieOverMonths(t *testing.T) {
 		for half := 1; half <= 120; half++ {
 			k.clock.advance(12 * time.Hour)
 			left := begin.Add(threshold).Sub(k.clock.Now())
-			quiet := k.attempt(func(a *bind.Attempt) { a.Quiet, a.Cookie = true, g.Cookie })
+			quiet := k.attempt(func(a *auth.Attempt) { a.Quiet, a.Cookie = true, g.Cookie })
 			next, err := k.Authenticate(t.Context(), quiet)
 			if left <= 0 {
 				if got := k.answer(t, err); got != "denied code_missing" {
 					t.Fatalf("%v after the threshold: %s", -left, got)
 				}
-				next, err = k.Authenticate(t.Context(), k.attempt(func(a *bind.Attempt) {
-					a.Cookie, a.Code = g.Cookie, bind.Secret(k.Code("alice"))
+				next, err = k.Authenticate(t.Context(), k.attempt(func(a *auth.Attempt) {
+					a.Cookie, a.Code = g.Cookie, auth.Secret(k.Code("alice"))
 				}))
-				if err != nil || next.Factor != bind.FactorTOTP || next.Cookie == "" || next.Cookie == g.Cookie {
+				if err != nil || next.Factor != auth.FactorTOTP || next.Cookie == "" || next.Cookie == g.Cookie {
 					t.Fatalf("the factor again: %+v %v", next, err)
 				}
 				begin = k.clock.Now()
-			} else if err != nil || next.Factor != bind.FactorNone || next.Cookie != g.Cookie {
+			} else if err != nil || next.Factor != auth.FactorNone || next.Cookie != g.Cookie {
 				t.Fatalf("%v before the end of the threshold: %+v %v", left, next, err)
 			}
 			if err := k.EndSession(t.Context(), authentiktest.DefaultBaseDN, *g.Session, keeperAddr); err != nil {
@@ -391,12 +391,12 @@ func TestCookieNotTaken(t *testing.T) {
 				old := k.login(t, totp).Cookie
 				tt.set(k)
 				k.clock.advance(time.Minute) // to the next code
-				with := func(a *bind.Attempt) { a.Cookie = old }
-				quiet := func(a *bind.Attempt) { a.Quiet = true }
+				with := func(a *auth.Attempt) { a.Cookie = old }
+				quiet := func(a *auth.Attempt) { a.Quiet = true }
 				if _, err := k.Authenticate(t.Context(), k.attempt(with, quiet)); k.answer(t, err) != "denied code_missing" {
 					t.Errorf("quiet: %v", err)
 				}
-				g, err := k.Authenticate(t.Context(), k.attempt(with, func(a *bind.Attempt) { a.Code = bind.Secret(k.Code("alice")) }))
+				g, err := k.Authenticate(t.Context(), k.attempt(with, func(a *auth.Attempt) { a.Code = auth.Secret(k.Code("alice")) }))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -438,9 +438,9 @@ func FuzzState(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		user, cookies, err := unpack(bind.Secret(text))
+		user, cookies, err := unpack(auth.Secret(text))
 		if err != nil {
-			if !errors.Is(err, bind.ErrSessionGone) || user != 0 || cookies != nil {
+			if !errors.Is(err, auth.ErrSessionGone) || user != 0 || cookies != nil {
 				t.Fatalf("%d %v %v", user, cookies, err)
 			}
 			return

@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
+	"ldapd/internal/login"
 	"ldapd/internal/mfa"
-	"ldapd/internal/pairing"
 	"ldapd/internal/verified"
 	"ldapd/test/postgrestest"
 )
@@ -37,10 +38,10 @@ var aliceKey = verified.Key{Base: base, User: "uuid-alice"}
 // tampered is the backend with answers of a test.
 type tampered struct {
 	*flows
-	answer func(context.Context, bind.Attempt) (bind.Granted, error)
+	answer func(context.Context, auth.Attempt) (auth.Granted, error)
 }
 
-func (t *tampered) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted, error) {
+func (t *tampered) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 	return t.answer(ctx, a)
 }
 
@@ -48,35 +49,35 @@ func (t *tampered) Authenticate(ctx context.Context, a bind.Attempt) (bind.Grant
 func TestPoisoning(t *testing.T) {
 	type outcome struct {
 		name   string
-		answer func(h *house, cancel func()) (bind.Granted, error)
+		answer func(h *house, cancel func()) (auth.Granted, error)
 		want   string
 	}
-	right := bind.Granted{Source: bind.SourceFlow, Factor: bind.FactorTOTP, Session: &bind.Session{Hash: "left", State: "left"}}
+	right := auth.Granted{Source: auth.SourceFlow, Factor: auth.FactorTOTP, Session: &auth.Session{Hash: "left", State: "left"}}
 	outcomes := []outcome{
-		{"refused", func(*house, func()) (bind.Granted, error) {
-			return right, &bind.Limited{Reason: bind.PaceUser}
+		{"refused", func(*house, func()) (auth.Granted, error) {
+			return right, &auth.Limited{Reason: auth.PaceUser}
 		}, "limited pace_user 51"},
-		{"backend down", func(*house, func()) (bind.Granted, error) { return right, errors.New("connection refused") }, "unknown unavailable 52"},
-		{"backend says LDAP", func(*house, func()) (bind.Granted, error) {
+		{"backend down", func(*house, func()) (auth.Granted, error) { return right, errors.New("connection refused") }, "unknown unavailable 52"},
+		{"backend says LDAP", func(*house, func()) (auth.Granted, error) {
 			return right, ldap.Errorf(ldap.ResultSuccess, "fine")
 		}, "unknown unavailable 52"},
-		{"client gone", func(h *house, cancel func()) (bind.Granted, error) {
+		{"client gone", func(h *house, cancel func()) (auth.Granted, error) {
 			cancel()
 			return right, context.Canceled
 		}, "unknown unavailable 52"},
-		{"too slow", func(*house, func()) (bind.Granted, error) { return right, context.DeadlineExceeded }, "unknown unavailable 52"},
-		{"panic", func(*house, func()) (bind.Granted, error) { panic("backend") }, "panic"},
-		{"granted for another user", func(*house, func()) (bind.Granted, error) {
+		{"too slow", func(*house, func()) (auth.Granted, error) { return right, context.DeadlineExceeded }, "unknown unavailable 52"},
+		{"panic", func(*house, func()) (auth.Granted, error) { panic("backend") }, "panic"},
+		{"granted for another user", func(*house, func()) (auth.Granted, error) {
 			g := right
 			g.Username = "bob"
 			return g, nil
 		}, "granted flow totp"},
-		{"granted for nobody", func(*house, func()) (bind.Granted, error) {
+		{"granted for nobody", func(*house, func()) (auth.Granted, error) {
 			g := right
 			g.Username = "zoe"
 			return g, nil
 		}, "unknown unavailable 52"},
-		{"granted, and limited", func(h *house, _ func()) (bind.Granted, error) {
+		{"granted, and limited", func(h *house, _ func()) (auth.Granted, error) {
 			h.flows.users["bob"].password = "unknown to all"
 			for i := range 3 { // others fail meanwhile
 				_, _ = h.Bind(h.Context(), bind.Request{DN: userDN("bob"), Password: []byte(fmt.Sprint(i)), Addr: elsewhere})
@@ -84,16 +85,16 @@ func TestPoisoning(t *testing.T) {
 			return right, nil
 		}, "limited limit_address 51"},
 	}
-	for _, r := range []bind.Reason{
-		bind.UnknownUser, bind.Inactive, bind.NoPassword, bind.WrongPassword, bind.CodeMissing, bind.WrongCode, bind.CodeUsed,
-		bind.CodeUnexpected, bind.FactorDenied, bind.FactorUnusable, bind.Policy, bind.NoLogin, bind.NoAccess,
+	for _, r := range []auth.Reason{
+		auth.UnknownUser, auth.Inactive, auth.NoPassword, auth.WrongPassword, auth.CodeMissing, auth.WrongCode, auth.CodeUsed,
+		auth.CodeUnexpected, auth.FactorDenied, auth.FactorUnusable, auth.Policy, auth.NoAccess,
 	} {
 		code := 49
-		if r == bind.NoAccess {
+		if r == auth.NoAccess {
 			code = 50
 		}
-		outcomes = append(outcomes, outcome{string(r), func(*house, func()) (bind.Granted, error) {
-			return right, &bind.Denied{Reason: r}
+		outcomes = append(outcomes, outcome{string(r), func(*house, func()) (auth.Granted, error) {
+			return right, &auth.Denied{Reason: r}
 		}, fmt.Sprintf("denied %s %d", r, code)})
 	}
 	for _, tt := range outcomes {
@@ -107,7 +108,7 @@ func TestPoisoning(t *testing.T) {
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			backend.answer = func(ctx context.Context, a bind.Attempt) (bind.Granted, error) {
+			backend.answer = func(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 				if a.Account.Username != "alice" {
 					return backend.flows.Authenticate(ctx, a)
 				}
@@ -125,8 +126,8 @@ func TestPoisoning(t *testing.T) {
 			h.settle()
 			h.wantNothingKept("after it")
 			h.restart()
-			backend.answer = func(context.Context, bind.Attempt) (bind.Granted, error) {
-				return bind.Granted{}, errors.New("connection refused")
+			backend.answer = func(context.Context, auth.Attempt) (auth.Granted, error) {
+				return auth.Granted{}, errors.New("connection refused")
 			}
 			h.want("with the backend down", h.plain(marked, "alice;111111", "secret"), "unknown unavailable 52")
 		})
@@ -138,7 +139,7 @@ func TestPoisoning(t *testing.T) {
 func TestGrantedForNobody(t *testing.T) {
 	h := newHouse(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	backend := &tampered{flows: h.flows, answer: func(_ context.Context, a bind.Attempt) (bind.Granted, error) {
+	backend := &tampered{flows: h.flows, answer: func(_ context.Context, a auth.Attempt) (auth.Granted, error) {
 		cancel()
 		return h.flows.Authenticate(t.Context(), a)
 	}}
@@ -282,11 +283,11 @@ func TestLearnedElsewhere(t *testing.T) {
 func (h *house) replica(store verified.Store) *house {
 	o := h.options
 	o.Book = openBook(h.T, store, h.flows.Now)
-	o.Metrics, o.Logins = nil, pairing.New(h.flows.Now)
+	o.Metrics, o.Logins = nil, login.New(h.flows.Now)
 	p := bind.New(o)
 	h.Cleanup(p.Close)
 	r := *h
-	r.Pipeline, r.options, r.logins = p, o, o.Logins.(*pairing.Tracker)
+	r.Pipeline, r.options, r.logins = p, o, o.Logins.(*login.Tracker)
 	return &r
 }
 
@@ -329,10 +330,10 @@ type turnstile struct {
 	*meeting
 }
 
-func (s *turnstile) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted, error) {
+func (s *turnstile) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 	if a.Code != "" {
 		if err := s.wait(ctx); err != nil {
-			return bind.Granted{}, err
+			return auth.Granted{}, err
 		}
 	}
 	return s.Authenticator.Authenticate(ctx, a)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/ldap"
 )
@@ -281,14 +282,14 @@ func TestPushesBounded(t *testing.T) {
 
 // denier turns every push down.
 type denier struct {
-	bind.Authenticator
+	auth.Authenticator
 	deny *bool
 }
 
-func (d denier) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted, error) {
+func (d denier) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 	g, err := d.Authenticator.Authenticate(ctx, a)
 	if err == nil && *d.deny {
-		return bind.Granted{}, &bind.Denied{Reason: bind.FactorDenied, Final: true}
+		return auth.Granted{}, &auth.Denied{Reason: auth.FactorDenied, Password: auth.Right, Final: true}
 	}
 	return g, err
 }
@@ -369,7 +370,7 @@ func TestGuardBypass(t *testing.T) {
 		t.Errorf("the log would say: %v", err)
 	}
 	for _, a := range h.ran[flows:] {
-		if a.CodeIn == bind.InPassword || a.Password == "secret" {
+		if a.CodeIn == auth.InPassword || a.Password == "secret" {
 			t.Errorf("a code was taken off the password: %+v", a)
 		}
 	}

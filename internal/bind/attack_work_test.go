@@ -11,12 +11,13 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
-	"ldapd/internal/pairing"
+	"ldapd/internal/login"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
 )
@@ -137,7 +138,7 @@ func TestManyWrongPasswords(t *testing.T) {
 			h := newHouse(t, func(o *bind.Options) {
 				o.Limits = bind.Limits{FailuresPerUser: 10, FailuresPerAddress: 30}
 				backend := o.Authenticator.(*flows)
-				o.Authenticator = &tampered{backend, bind.NewPace(backend, 60, 0, o.Now).Authenticate}
+				o.Authenticator = &tampered{backend, guard.NewPace(backend, 60, 0, o.Now).Authenticate}
 			})
 			h.change(func() {
 				for i := range n {
@@ -207,7 +208,7 @@ groups:
 		Forest: func() *directory.Forest { return forest }, CookieKey: make([]byte, 32),
 		Login: search.LoginConfig{Attributes: []string{"cn", "uid", "sAMAccountName", "mail"}, Separator: ";"},
 	})
-	logins := pairing.New(c.Now)
+	logins := login.New(c.Now)
 	code := (&server{clock: c}).code(t)
 	uuid := func(name string) string {
 		a, ok := trees[0].AccountByName(name)

@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/mfa"
@@ -45,8 +47,8 @@ type Identity struct {
 	Base     string // base DN of the user's tree
 	Search   bool   // may read the whole directory
 
-	Source Source // how the bind was granted, for the log
-	Factor Factor
+	Source auth.Source // how the bind was granted, for the log
+	Factor auth.Factor
 }
 
 // DN returns the DN of the user's entry.
@@ -58,7 +60,7 @@ type Options struct {
 	// moment; nil if it belongs to none. The error says that this cannot be
 	// told, because no tree was loaded yet.
 	Directory     func(dn ldap.DN) (Directory, error)
-	Authenticator Authenticator
+	Authenticator auth.Authenticator
 
 	// Where a one-time code may stand, and what separates it from what it
 	// stands behind.
@@ -97,8 +99,8 @@ type Client struct {
 // Pipeline answers binds, each in the steps of Bind.
 type Pipeline struct {
 	Options
-	sessions SessionKeeper // nil: the authenticator leaves none
-	stamper  Stamper       // nil: the authenticator knows of no changes
+	sessions auth.SessionKeeper // nil: the authenticator leaves none
+	stamper  auth.Stamper       // nil: the authenticator knows of no changes
 	limiter  *limiter
 	searches *searches
 	renewals renewals
@@ -124,9 +126,9 @@ func New(o Options) *Pipeline {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	p := &Pipeline{Options: o, limiter: newLimiter(o), searches: &searches{book: o.Book, now: o.Now, key: newKey()}}
-	p.sessions, _ = o.Authenticator.(SessionKeeper)
-	p.stamper, _ = o.Authenticator.(Stamper)
+	p := &Pipeline{Options: o, limiter: newLimiter(o), searches: &searches{book: o.Book, now: o.Now, key: guard.NewKey()}}
+	p.sessions, _ = o.Authenticator.(auth.SessionKeeper)
+	p.stamper, _ = o.Authenticator.(auth.Stamper)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -170,7 +172,7 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 	}
 	if g.Username != "" {
 		if b.account, b.known = b.dir.AccountByName(g.Username); !b.known {
-			return nil, couldNotTell(errNotYet)
+			return nil, undetermined(errNotYet)
 		}
 	}
 	return b.identity(g, nil)
@@ -184,8 +186,8 @@ type login struct {
 	req    Request
 	client Client
 
-	name    string // as the client wrote it, without a code
-	code    Secret // on the name, in the DN or in a login search
+	name    string      // as the client wrote it, without a code
+	code    auth.Secret // on the name, in the DN or in a login search
 	dir     Directory
 	account directory.Account
 	known   bool
@@ -204,17 +206,17 @@ type login struct {
 
 	window *verified.Proof // would admit without the new code that the login has
 
-	right *Attempt // the reading that was granted
-	guess *Denied  // a second factor that was wrong, if the answer is that it cannot be told
+	right *auth.Attempt // the reading that was granted
+	guess *auth.Denied  // a second factor that was wrong, if the answer is that it cannot be told
 }
 
 // reading is one way to read a credential.
 type reading struct {
-	Attempt
+	auth.Attempt
 	matched *verified.Credential // with this password
 }
 
-func (b *login) identity(g Granted, err error) (*Identity, error) {
+func (b *login) identity(g auth.Granted, err error) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +234,7 @@ func (p *Pipeline) resolve(req Request) (*login, error) {
 	}
 	dir, err := p.Directory(dn)
 	if err != nil {
-		return nil, couldNotTell(err)
+		return nil, undetermined(err)
 	}
 	if dir == nil {
 		return b, nil
@@ -246,7 +248,7 @@ func (p *Pipeline) resolve(req Request) (*login, error) {
 		return b, nil
 	}
 	if head, code, ok := mfa.Split(name, p.Separator); ok {
-		b.name, b.code = head, Secret(code)
+		b.name, b.code = head, auth.Secret(code)
 		b.account, b.known = dir.AccountByName(head)
 	}
 	return b, nil
@@ -261,15 +263,15 @@ func (p *Pipeline) takeApart(b *login) error {
 		return ldap.Errorf(ldap.ResultUnwillingToPerform, "unauthenticated bind: the password is empty")
 	}
 	b.client = p.clientAt(b.req.Addr)
-	whole := Attempt{Name: b.name, Account: b.account, Known: b.known, Addr: b.req.Addr, Password: Secret(b.req.Password)}
+	whole := auth.Attempt{Name: b.name, Account: b.account, Known: b.known, Addr: b.req.Addr, Password: auth.Secret(b.req.Password)}
 	if b.code != "" {
-		whole.Code, whole.CodeIn = b.code, InUsername
+		whole.Code, whole.CodeIn = b.code, auth.InUsername
 	}
 	head, code, ends := mfa.Split(whole.Password, p.Separator)
 	b.guarded = ends && b.client.PerUserKeys
 	if ends && p.CodeInPassword && !b.guarded {
 		split := whole
-		split.Password, split.Code, split.CodeIn = head, code, InPassword
+		split.Password, split.Code, split.CodeIn = head, code, auth.InPassword
 		b.readings = append(b.readings, reading{Attempt: split})
 	}
 	b.readings = append(b.readings, reading{Attempt: whole})
@@ -287,37 +289,37 @@ func (p *Pipeline) clientAt(a netip.Addr) Client {
 
 // authenticate tries the readings. If all are denied, it tells of the one that
 // came closest.
-func (p *Pipeline) authenticate(ctx context.Context, b *login) (Granted, error) {
+func (p *Pipeline) authenticate(ctx context.Context, b *login) (auth.Granted, error) {
 	taken, paired := p.pair(b)
 	g, err := p.tryAll(ctx, b)
 	if err == nil {
 		return g, nil
 	}
-	var denied *Denied
-	judged := errors.As(err, &denied) && denied.Reason.passwordRight()
+	var denied *auth.Denied
+	judged := errors.As(err, &denied) && (denied.Password == auth.Right)
 	if paired && !judged {
 		p.Logins.Return(taken) // no flow has judged the code
 	}
-	if (denied == nil || denied.Reason.factorWrong()) && p.windowOpen(b) {
+	if (denied == nil || denied.FactorDue()) && p.windowOpen(b) {
 		return p.byWindow(ctx, b, denied), nil
 	}
 	if !judged {
-		return Granted{}, err
+		return auth.Granted{}, err
 	}
-	if !denied.Reason.factorWrong() || !b.several() && !b.blind {
-		return Granted{}, denied
+	if !denied.FactorDue() || !b.several() && !b.blind {
+		return auth.Granted{}, denied
 	}
-	if denied.Reason.guess() {
+	if denied.Guess() {
 		b.guess = denied
 	}
 	if b.several() {
-		return Granted{}, p.undecided(b)
+		return auth.Granted{}, p.undecided(b)
 	}
-	return Granted{}, couldNotTell(errBlind)
+	return auth.Granted{}, undetermined(errBlind)
 }
 
-func (p *Pipeline) tryAll(ctx context.Context, b *login) (Granted, error) {
-	var denied *Denied
+func (p *Pipeline) tryAll(ctx context.Context, b *login) (auth.Granted, error) {
+	var denied *auth.Denied
 	for i := range b.readings {
 		r := &b.readings[i]
 		g, err := p.Authenticator.Authenticate(ctx, r.Attempt)
@@ -326,48 +328,48 @@ func (p *Pipeline) tryAll(ctx context.Context, b *login) (Granted, error) {
 			b.right = &r.Attempt
 			return g, nil
 		}
-		if l := (*Limited)(nil); errors.As(err, &l) {
-			return Granted{}, l
+		if l := (*auth.Limited)(nil); errors.As(err, &l) {
+			return auth.Granted{}, l
 		}
-		var d *Denied
+		var d *auth.Denied
 		if !errors.As(err, &d) {
-			return Granted{}, couldNotTell(err)
+			return auth.Granted{}, undetermined(err)
 		}
-		if d.Reason.passwordRight() {
+		if d.Password == auth.Right {
 			p.searches.forget(b.subject(), b.lookup(), r.Password)
 		} else if r.matched != nil {
 			p.forget(ctx, b.key, r.matched) // it was right once
 		}
 		if d.Final {
-			return Granted{}, d
+			return auth.Granted{}, d
 		}
-		if denied == nil || d.Reason.passwordRight() && !denied.Reason.passwordRight() {
+		if denied == nil || (d.Password == auth.Right) && !(denied.Password == auth.Right) {
 			denied = d
 		}
 	}
-	return Granted{}, denied
+	return auth.Granted{}, denied
 }
 
 // explain names the likely mistake of a user who put a code behind the
 // password where none is taken.
 func (p *Pipeline) explain(b *login, err error) error {
-	var d *Denied
+	var d *auth.Denied
 	if !errors.As(err, &d) {
 		return err
 	}
 	if b.guarded { // whoever it is and whatever is wrong, or the text would tell
 		told := *d
-		told.guarded = true
-		if d.Reason == WrongPassword {
-			told.Reason = CodeGuarded
+		told.Hint = guardText
+		if d.Reason == auth.WrongPassword {
+			told.Reason = auth.CodeGuarded
 		}
 		return &told
 	}
-	if p.CodeInPassword || d.Reason != WrongPassword {
+	if p.CodeInPassword || d.Reason != auth.WrongPassword {
 		return err
 	}
 	if _, _, ok := mfa.Split(b.readings[0].Password, p.Separator); ok {
-		return &Denied{Reason: CodeInSecret, Final: d.Final}
+		return &auth.Denied{Reason: auth.CodeInSecret, Final: d.Final}
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
@@ -224,12 +225,12 @@ func TestBind(t *testing.T) {
 
 func TestIdentity(t *testing.T) {
 	s := newServer(t, nil, remembering(t))
-	for _, source := range []bind.Source{bind.SourceHash, bind.SourceMemory} {
+	for _, source := range []auth.Source{auth.SourceHash, auth.SourceMemory} {
 		id, err := s.bind(t, userDN("SERVICE"), "secret")
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := bind.Identity{UUID: id.UUID, Username: "service", Entry: userDN("service"), Search: true, Source: source, Factor: bind.FactorNone}
+		want := bind.Identity{UUID: id.UUID, Username: "service", Entry: userDN("service"), Search: true, Source: source, Factor: auth.FactorNone}
 		if *id != want || id.DN() != want.Entry || len(id.UUID) != 36 {
 			t.Errorf("%+v, want %+v", *id, want)
 		}
@@ -316,21 +317,27 @@ func TestOneCodeAtOneInstant(t *testing.T) {
 // scripted answers with the errors it is given, then grants.
 type scripted struct {
 	errs []error
-	seen []bind.Attempt
+	seen []auth.Attempt
 }
 
-func (s *scripted) Authenticate(_ context.Context, a bind.Attempt) (bind.Granted, error) {
+func (s *scripted) Authenticate(_ context.Context, a auth.Attempt) (auth.Granted, error) {
 	s.seen = append(s.seen, a)
 	if len(s.errs) == 0 {
-		return bind.Granted{}, nil
+		return auth.Granted{}, nil
 	}
 	err := s.errs[0]
 	s.errs = s.errs[1:]
-	return bind.Granted{}, err
+	return auth.Granted{}, err
 }
 
 func TestOutcomes(t *testing.T) {
-	denied := func(r bind.Reason) error { return fmt.Errorf("backend: %w", &bind.Denied{Reason: r}) }
+	denied := func(r auth.Reason) error {
+		d := &auth.Denied{Reason: r, Password: auth.Right}
+		if r == auth.WrongPassword {
+			d.Password = auth.Wrong
+		}
+		return fmt.Errorf("backend: %w", d)
+	}
 	trouble := errors.New("connection refused")
 	tests := []struct {
 		name, password string
@@ -340,13 +347,13 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{"granted", "x", nil, "granted alice ", 1},
 		{"first reading granted", "x;123456", nil, "granted alice ", 1},
-		{"second reading granted", "x;123456", []error{denied(bind.WrongPassword)}, "granted alice ", 2},
-		{"denied", "x", []error{denied(bind.WrongPassword)}, "denied wrong_password 49", 1},
-		{"closer reading first", "x;123456", []error{denied(bind.WrongCode), denied(bind.WrongPassword)}, "denied wrong_code 49", 2},
-		{"closer reading second", "x;123456", []error{denied(bind.WrongPassword), denied(bind.CodeMissing)}, "denied code_missing 49", 2},
+		{"second reading granted", "x;123456", []error{denied(auth.WrongPassword)}, "granted alice ", 2},
+		{"denied", "x", []error{denied(auth.WrongPassword)}, "denied wrong_password 49", 1},
+		{"closer reading first", "x;123456", []error{denied(auth.WrongCode), denied(auth.WrongPassword)}, "denied wrong_code 49", 2},
+		{"closer reading second", "x;123456", []error{denied(auth.WrongPassword), denied(auth.CodeMissing)}, "denied code_missing 49", 2},
 		{"trouble", "x", []error{trouble}, "unknown unavailable 52", 1},
 		{"trouble with the first reading", "x;123456", []error{trouble}, "unknown unavailable 52", 1},
-		{"trouble with the second reading", "x;123456", []error{denied(bind.WrongPassword), trouble}, "unknown unavailable 52", 2},
+		{"trouble with the second reading", "x;123456", []error{denied(auth.WrongPassword), trouble}, "unknown unavailable 52", 2},
 		{"cancelled", "x", []error{context.Canceled}, "unknown unavailable 52", 1},
 		{"an answer nobody classified", "x", []error{ldap.Errorf(ldap.ResultInvalidCredentials, "?")}, "unknown unavailable 52", 1},
 	}
@@ -369,16 +376,16 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestAttempt(t *testing.T) {
-	auth := &scripted{errs: []error{&bind.Denied{Reason: bind.WrongPassword}}}
-	s := newServer(t, nil, func(o *bind.Options) { o.Authenticator = auth })
+	backend := &scripted{errs: []error{&auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong}}}
+	s := newServer(t, nil, func(o *bind.Options) { o.Authenticator = backend })
 	if _, err := s.bind(t, userDN("ALICE;abcdefgh"), "a;b;123456"); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []bind.Attempt{
-		{Name: "ALICE", Known: true, Password: "a;b", Code: "123456", CodeIn: bind.InPassword},
-		{Name: "ALICE", Known: true, Password: "a;b;123456", Code: "abcdefgh", CodeIn: bind.InUsername},
+	for i, want := range []auth.Attempt{
+		{Name: "ALICE", Known: true, Password: "a;b", Code: "123456", CodeIn: auth.InPassword},
+		{Name: "ALICE", Known: true, Password: "a;b;123456", Code: "abcdefgh", CodeIn: auth.InUsername},
 	} {
-		got := auth.seen[i]
+		got := backend.seen[i]
 		if got.Account.Username != "alice" || got.Addr != netip.MustParseAddr("192.0.2.1") {
 			t.Errorf("reading %d: %+v", i, got)
 		}
@@ -404,8 +411,8 @@ func TestClassify(t *testing.T) {
 		want string
 	}{
 		{nil, "granted "},
-		{fmt.Errorf("x: %w", &bind.Denied{Reason: bind.Inactive}), "denied inactive"},
-		{&bind.Limited{Reason: bind.LimitCode}, "limited limit_code"},
+		{fmt.Errorf("x: %w", &auth.Denied{Reason: auth.Inactive, Password: auth.Wrong}), "denied inactive"},
+		{&auth.Limited{Reason: auth.LimitCode}, "limited limit_code"},
 		{ldap.Errorf(ldap.ResultInvalidDNSyntax, ""), "refused bad_dn"},
 		{ldap.Errorf(ldap.ResultUnwillingToPerform, ""), "refused no_secret"},
 		{errors.New("x"), "unknown unavailable"},
@@ -420,9 +427,9 @@ func TestClassify(t *testing.T) {
 // TestDeniedTellsNothing holds what the client sees of the reasons.
 func TestDeniedTellsNothing(t *testing.T) {
 	seen := map[string]bool{}
-	for _, r := range []bind.Reason{bind.UnknownUser, bind.Inactive, bind.NoPassword, bind.WrongPassword, bind.CodeMissing, bind.WrongCode, bind.CodeUsed, bind.CodeUnexpected} {
+	for _, r := range []auth.Reason{auth.UnknownUser, auth.Inactive, auth.NoPassword, auth.WrongPassword, auth.CodeMissing, auth.WrongCode, auth.CodeUsed, auth.CodeUnexpected} {
 		var e *ldap.Error
-		if !errors.As(&bind.Denied{Reason: r}, &e) || e.Code != ldap.ResultInvalidCredentials {
+		if !errors.As(&auth.Denied{Reason: r}, &e) || e.Code != ldap.ResultInvalidCredentials {
 			t.Fatalf("%s is not 49", r)
 		}
 		seen[e.Message+e.MatchedDN] = true
@@ -433,7 +440,7 @@ func TestDeniedTellsNothing(t *testing.T) {
 }
 
 func TestSecretPrintsNothing(t *testing.T) {
-	a := bind.Attempt{Name: "alice", Password: "hunter2", Code: "424242"}
+	a := auth.Attempt{Name: "alice", Password: "hunter2", Code: "424242"}
 	text, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)

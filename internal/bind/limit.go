@@ -2,7 +2,8 @@ package bind
 
 import (
 	"context"
-	"crypto/sha256"
+	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"net/netip"
 	"sync"
 	"time"
@@ -51,7 +52,7 @@ type limiter struct {
 	Limits
 	shared Tallies // nil: none
 	now    func() time.Time
-	key    key
+	key    guard.Key
 
 	mu        sync.Mutex
 	users     table // user and address
@@ -61,30 +62,30 @@ type limiter struct {
 
 func newLimiter(o Options) *limiter {
 	l := &limiter{
-		Limits: o.Limits, shared: o.Tallies, now: o.Now, key: newKey(),
+		Limits: o.Limits, shared: o.Tallies, now: o.Now, key: guard.NewKey(),
 		users:     table{window: failureWindow, max: maxTallies},
 		addresses: table{window: failureWindow, max: maxTallies},
 		codes:     table{window: wrongCodeWindow, max: maxTallies},
 	}
 	if o.Key != nil {
-		l.key = key(sha256.Sum256(append([]byte("ldapd limits "), o.Key...)))
+		l.key = guard.DeriveKey(o.Key)
 	}
 	return l
 }
 
 // count says where a bind counts.
 type count struct {
-	user, address, code digest
-	secret              digest
+	user, address, code guard.Digest
+	secret              guard.Digest
 }
 
 func (l *limiter) count(b *login) count {
 	user, addr := b.subject(), addressKey(b.req.Addr)
 	return count{
-		user:    l.key.digest("user", user, addr),
-		address: l.key.digest("address", addr),
-		code:    l.key.digest("code", user),
-		secret:  l.key.digest("secret", user, string(b.code), string(b.req.Password)),
+		user:    l.key.Digest("user", user, addr),
+		address: l.key.Digest("address", addr),
+		code:    l.key.Digest("code", user),
+		secret:  l.key.Digest("secret", user, string(b.code), string(b.req.Password)),
 	}
 }
 
@@ -116,14 +117,14 @@ func (l *limiter) admit(ctx context.Context, c count) error {
 
 // settle counts a bind that was tried; denied is nil if it was granted. It
 // returns the refusal if the limit was reached by others in the meantime.
-func (l *limiter) settle(ctx context.Context, c count, denied *Denied) *Limited {
+func (l *limiter) settle(ctx context.Context, c count, denied *auth.Denied) *auth.Limited {
 	if e := l.settleHere(c, denied); e != nil {
 		return e
 	}
 	return l.elsewhere(ctx, c, denied)
 }
 
-func (l *limiter) settleHere(c count, denied *Denied) *Limited {
+func (l *limiter) settleHere(c count, denied *auth.Denied) *auth.Limited {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.over(c); e != nil || denied == nil {
@@ -133,26 +134,26 @@ func (l *limiter) settleHere(c count, denied *Denied) *Limited {
 	// Other users of the same address come in between two of the same
 	// credential, so the address counts what the user counts.
 	if l.users.add(c.user, c.secret, now) {
-		l.addresses.add(c.address, digest{}, now)
+		l.addresses.add(c.address, guard.Digest{}, now)
 	}
 	switch denied.Reason {
-	case WrongCode:
+	case auth.WrongCode:
 		l.codes.add(c.code, c.secret, now)
-	case FactorDenied:
-		l.codes.add(c.code, digest{}, now) // who asks often enough is let in at last
+	case auth.FactorDenied:
+		l.codes.add(c.code, guard.Digest{}, now) // who asks often enough is let in at last
 	}
 	return nil
 }
 
 // elsewhere holds a bind to what all replicas count together, and adds it if
 // it was denied. A counter that cannot be asked refuses nobody.
-func (l *limiter) elsewhere(ctx context.Context, c count, denied *Denied) *Limited {
+func (l *limiter) elsewhere(ctx context.Context, c count, denied *auth.Denied) *auth.Limited {
 	if l.shared == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, tallyTime)
 	defer cancel()
-	over := func(key, secret digest, window time.Duration, limit int, counts bool) bool {
+	over := func(key, secret guard.Digest, window time.Duration, limit int, counts bool) bool {
 		if limit <= 0 {
 			return false
 		}
@@ -164,29 +165,29 @@ func (l *limiter) elsewhere(ctx context.Context, c count, denied *Denied) *Limit
 		return err == nil && n >= limit
 	}
 	code := c.secret
-	if denied != nil && denied.Reason == FactorDenied {
-		code = digest{}
+	if denied != nil && denied.Reason == auth.FactorDenied {
+		code = guard.Digest{}
 	}
 	switch {
 	case over(c.user, c.secret, failureWindow, l.FailuresPerUser, denied != nil):
-		return &Limited{LimitUser}
+		return &auth.Limited{Reason: auth.LimitUser}
 	case over(c.address, c.secret, failureWindow, l.FailuresPerAddress, denied != nil):
-		return &Limited{LimitAddress}
-	case over(c.code, code, wrongCodeWindow, wrongCodes, denied != nil && (denied.Reason == WrongCode || denied.Reason == FactorDenied)):
-		return &Limited{LimitCode}
+		return &auth.Limited{Reason: auth.LimitAddress}
+	case over(c.code, code, wrongCodeWindow, wrongCodes, denied != nil && (denied.Reason == auth.WrongCode || denied.Reason == auth.FactorDenied)):
+		return &auth.Limited{Reason: auth.LimitCode}
 	}
 	return nil
 }
 
-func (l *limiter) over(c count) *Limited {
+func (l *limiter) over(c count) *auth.Limited {
 	now := l.now()
 	switch {
 	case l.FailuresPerUser > 0 && l.users.n(c.user, now) >= l.FailuresPerUser:
-		return &Limited{LimitUser}
+		return &auth.Limited{Reason: auth.LimitUser}
 	case l.FailuresPerAddress > 0 && l.addresses.n(c.address, now) >= l.FailuresPerAddress:
-		return &Limited{LimitAddress}
+		return &auth.Limited{Reason: auth.LimitAddress}
 	case l.codes.n(c.code, now) >= wrongCodes:
-		return &Limited{LimitCode}
+		return &auth.Limited{Reason: auth.LimitCode}
 	}
 	return nil
 }
@@ -196,16 +197,16 @@ func (l *limiter) over(c count) *Limited {
 type table struct {
 	window     time.Duration
 	max        int
-	young, old map[digest]tally
+	young, old map[guard.Digest]tally
 }
 
 type tally struct {
 	since  time.Time // the first failure
 	n      int
-	secret digest // the last one; zero: all are different
+	secret guard.Digest // the last one; zero: all are different
 }
 
-func (t *table) find(key digest, now time.Time) (tally, bool) {
+func (t *table) find(key guard.Digest, now time.Time) (tally, bool) {
 	c, ok := t.young[key]
 	if !ok {
 		c, ok = t.old[key]
@@ -217,19 +218,19 @@ func (t *table) find(key digest, now time.Time) (tally, bool) {
 	return c, ok
 }
 
-func (t *table) n(key digest, now time.Time) int {
+func (t *table) n(key guard.Digest, now time.Time) int {
 	c, _ := t.find(key, now)
 	return c.n
 }
 
 // repeats reports whether the secret is the one that was counted last.
-func (t *table) repeats(key, secret digest, now time.Time) bool {
+func (t *table) repeats(key, secret guard.Digest, now time.Time) bool {
 	c, ok := t.find(key, now)
-	return ok && secret != (digest{}) && c.secret == secret
+	return ok && secret != (guard.Digest{}) && c.secret == secret
 }
 
 // add counts the secret, unless it is the one that was counted last.
-func (t *table) add(key, secret digest, now time.Time) bool {
+func (t *table) add(key, secret guard.Digest, now time.Time) bool {
 	if t.repeats(key, secret, now) {
 		return false
 	}
@@ -240,7 +241,7 @@ func (t *table) add(key, secret digest, now time.Time) bool {
 	c.n++
 	c.secret = secret
 	if t.young == nil || len(t.young) >= t.max/2 {
-		t.young, t.old = map[digest]tally{}, t.young
+		t.young, t.old = map[guard.Digest]tally{}, t.young
 	}
 	t.young[key] = c
 	return true

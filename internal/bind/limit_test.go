@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 )
 
@@ -195,13 +196,13 @@ func TestRememberedPasswordPassesLimits(t *testing.T) {
 }
 
 func TestTroubleNeverCounts(t *testing.T) {
-	auth := &scripted{}
+	backend := &scripted{}
 	s := newServer(t, nil, func(o *bind.Options) {
-		o.Authenticator = auth
+		o.Authenticator = backend
 		o.Limits = bind.Limits{FailuresPerUser: 1, FailuresPerAddress: 1}
 	})
 	for i := range 5 {
-		auth.errs = []error{errors.New("connection refused")}
+		backend.errs = []error{errors.New("connection refused")}
 		s.expect(t, here, "alice", fmt.Sprint(i), "unknown unavailable 52")
 	}
 	for range 5 {
@@ -210,7 +211,7 @@ func TestTroubleNeverCounts(t *testing.T) {
 	for range 5 {
 		s.expect(t, here, "alice", "", "refused no_secret 53")
 	}
-	auth.errs = []error{&bind.Denied{Reason: bind.WrongPassword}}
+	backend.errs = []error{&auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong}}
 	s.expect(t, here, "alice", "wrong", denied)
 	s.expect(t, here, "alice", "right", limitUser)
 }
@@ -218,10 +219,10 @@ func TestTroubleNeverCounts(t *testing.T) {
 // gate lets all binds in before it answers any.
 type gate struct{ sync.WaitGroup }
 
-func (g *gate) Authenticate(_ context.Context, a bind.Attempt) (bind.Granted, error) {
+func (g *gate) Authenticate(_ context.Context, a auth.Attempt) (auth.Granted, error) {
 	g.Done()
 	g.Wait()
-	return bind.Granted{}, &bind.Denied{Reason: bind.WrongPassword}
+	return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong}
 }
 
 // TestParallelGuesses: those that were under way when the limit was reached
@@ -262,8 +263,8 @@ func TestClockSetBack(t *testing.T) {
 // TestLimitPushes: a push that the user turned down is a guess too, also if
 // the password is the same each time.
 func TestLimitPushes(t *testing.T) {
-	a := &authFunc{do: func(context.Context, bind.Attempt) (bind.Granted, error) {
-		return bind.Granted{}, &bind.Denied{Reason: bind.FactorDenied, Final: true}
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
+		return auth.Granted{}, &auth.Denied{Reason: auth.FactorDenied, Password: auth.Right, Final: true}
 	}}
 	s := newServer(t, nil, func(o *bind.Options) { o.Authenticator = a })
 	for range 10 {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/ldap"
 )
 
@@ -29,8 +30,8 @@ type Logins interface {
 // Login is a login search.
 type Login struct {
 	ID   uint64
-	Name string // without the code, as the client wrote it
-	Code Secret // empty: none
+	Name string      // without the code, as the client wrote it
+	Code auth.Secret // empty: none
 }
 
 // Same reports that two searches are for one login.
@@ -68,8 +69,8 @@ func (p *Pipeline) pair(b *login) (taken uint64, ok bool) {
 			continue
 		}
 		for i := range b.readings {
-			if r := &b.readings[i]; r.CodeIn == NoCode {
-				r.Code, r.CodeIn = l.Code, InUsername
+			if r := &b.readings[i]; r.CodeIn == auth.NoCode {
+				r.Code, r.CodeIn = l.Code, auth.InUsername
 			}
 		}
 		return l.ID, true

@@ -3,6 +3,7 @@ package bind
 import (
 	"cmp"
 	"errors"
+	"ldapd/internal/auth"
 	"slices"
 	"sync"
 	"time"
@@ -78,7 +79,7 @@ func (m *Metrics) Undecided() []Undecided {
 
 func (m *Metrics) renewed(err error) {
 	outcome := "granted"
-	if denied := (*Denied)(nil); errors.As(err, &denied) {
+	if denied := (*auth.Denied)(nil); errors.As(err, &denied) {
 		outcome = "denied"
 	} else if err != nil {
 		outcome = "failed"

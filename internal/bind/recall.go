@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/ldap"
 	"ldapd/internal/verified"
 )
@@ -57,9 +58,9 @@ var (
 )
 
 // recall looks for a verified bind in memory, which takes no time.
-func (p *Pipeline) recall(b *login) (Granted, bool, error) {
+func (p *Pipeline) recall(b *login) (auth.Granted, bool, error) {
 	if p.Book == nil || !b.known {
-		return Granted{}, false, nil
+		return auth.Granted{}, false, nil
 	}
 	p.identify(b)
 	for i := range b.readings {
@@ -70,26 +71,26 @@ func (p *Pipeline) recall(b *login) (Granted, bool, error) {
 		switch v, proof := p.judge(b, r); {
 		case v == lacking || p.doubted(b, r.matched):
 		case v == undecided:
-			return Granted{}, false, p.undecided(b)
+			return auth.Granted{}, false, p.undecided(b)
 		default:
 			return p.serve(b, r, proof)
 		}
 	}
-	return Granted{}, false, nil
+	return auth.Granted{}, false, nil
 }
 
 // search looks for a verified bind without sparing the effort, and has one
 // that is in doubt proved again. For who is not known it does the same, in
 // vain.
-func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) {
+func (p *Pipeline) search(ctx context.Context, b *login) (auth.Granted, bool, error) {
 	if p.Book == nil {
-		return Granted{}, false, nil
+		return auth.Granted{}, false, nil
 	}
 	for i := range b.readings {
 		r := &b.readings[i]
 		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
 		if err != nil {
-			return Granted{}, false, couldNotTell(err)
+			return auth.Granted{}, false, undetermined(err)
 		}
 		if i == 0 {
 			b.epoch = found.epoch
@@ -107,7 +108,7 @@ func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) 
 		v, proof := p.judge(b, r)
 		if v != lacking && p.doubted(b, c) {
 			if err := p.renew(ctx, b, r); err != nil {
-				return Granted{}, false, err
+				return auth.Granted{}, false, err
 			}
 			if r.matched, _ = p.Book.Find(b.key, r.Password); r.matched == nil {
 				continue
@@ -120,10 +121,10 @@ func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) 
 		case admitted:
 			return p.serve(b, r, proof)
 		case undecided:
-			return Granted{}, false, p.undecided(b)
+			return auth.Granted{}, false, p.undecided(b)
 		}
 	}
-	return Granted{}, false, nil
+	return auth.Granted{}, false, nil
 }
 
 // lookup returns the key to search by, one that nobody has for who is not
@@ -139,11 +140,11 @@ func (b *login) lookup() verified.Key {
 // The proof is the one that admits, if one was needed.
 func (p *Pipeline) judge(b *login, r *reading) (verdict, *verified.Proof) {
 	c := r.matched
-	proved := func(w verified.Way, code Secret) *verified.Proof {
+	proved := func(w verified.Way, code auth.Secret) *verified.Proof {
 		is := p.Book.Matcher(b.key, code)
 		return p.proof(c, func(f *verified.Proof) bool { return f.Way == w && is(f.Code) })
 	}
-	if r.CodeIn == InPassword { // the string identifies itself
+	if r.CodeIn == auth.InPassword { // the string identifies itself
 		if f := proved(verified.ByPassword, r.Code); f != nil && (p.Memory.Scope != ScopeOff || !c.Factored) {
 			return admitted, f
 		}
@@ -155,7 +156,7 @@ func (p *Pipeline) judge(b *login, r *reading) (verdict, *verified.Proof) {
 	if p.Memory.Scope == ScopeOff {
 		return lacking, nil
 	}
-	if r.CodeIn == InUsername {
+	if r.CodeIn == auth.InUsername {
 		if f := proved(verified.ByName, r.Code); f != nil {
 			return admitted, f
 		}
@@ -185,7 +186,7 @@ func (p *Pipeline) judge(b *login, r *reading) (verdict, *verified.Proof) {
 // newCode reports that the bind belongs to a login search with a code that was
 // not proved yet. It is worth a flow, even where the password is enough for a
 // while: the login that it is of should outlive that.
-func (p *Pipeline) newCode(b *login, proved func(verified.Way, Secret) *verified.Proof) bool {
+func (p *Pipeline) newCode(b *login, proved func(verified.Way, auth.Secret) *verified.Proof) bool {
 	if !p.CodeInUsername {
 		return false
 	}
@@ -195,7 +196,7 @@ func (p *Pipeline) newCode(b *login, proved func(verified.Way, Secret) *verified
 
 // judgeLogin is judge for a bind whose code stands in a login search, if it
 // has one.
-func (p *Pipeline) judgeLogin(b *login, c *verified.Credential, proved func(verified.Way, Secret) *verified.Proof) (verdict, *verified.Proof) {
+func (p *Pipeline) judgeLogin(b *login, c *verified.Credential, proved func(verified.Way, auth.Secret) *verified.Proof) (verdict, *verified.Proof) {
 	p.look(b)
 	if len(b.open) == 0 {
 		// Of a login that sends its name each time, or by a client that
@@ -259,13 +260,13 @@ func (p *Pipeline) identify(b *login) {
 // serve answers from memory, and has the credential proved again if it is
 // time. Of two binds that would be admitted by one login search the second
 // cannot be told.
-func (p *Pipeline) serve(b *login, r *reading, proof *verified.Proof) (Granted, bool, error) {
+func (p *Pipeline) serve(b *login, r *reading, proof *verified.Proof) (auth.Granted, bool, error) {
 	if !p.served(b) && b.paired {
-		return Granted{}, false, p.undecided(b)
+		return auth.Granted{}, false, p.undecided(b)
 	}
-	g := Granted{Search: r.matched.Search, Source: SourceMemory, Factor: FactorNone}
+	g := auth.Granted{Search: r.matched.Search, Source: auth.SourceMemory, Factor: auth.FactorNone}
 	if proof != nil {
-		g.Factor = Factor(proof.Factor)
+		g.Factor = auth.Factor(proof.Factor)
 	}
 	p.freshen(b, r)
 	return g, true, nil

@@ -8,11 +8,12 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/verified"
 )
 
 // record keeps what was granted as a verified bind. Nothing else is ever kept.
-func (p *Pipeline) record(ctx context.Context, b *login, g Granted) {
+func (p *Pipeline) record(ctx context.Context, b *login, g auth.Granted) {
 	if len(b.open) > 0 && !b.several() {
 		p.served(b)
 	}
@@ -22,7 +23,7 @@ func (p *Pipeline) record(ctx context.Context, b *login, g Granted) {
 	}
 	proof, ok := p.proofOf(b, g)
 	p.prove(ctx, b, b.right.Password, g, func(c *verified.Credential) {
-		c.Factored = g.Factor != FactorNone
+		c.Factored = g.Factor != auth.FactorNone
 		if ok {
 			c.Proofs = p.add(c.Proofs, proof)
 		}
@@ -39,11 +40,11 @@ func (p *Pipeline) windowOpen(b *login) bool {
 // byWindow grants a bind whose password is enough for a while, though the code
 // of its login is not good, or could not be asked about. A code that was judged
 // is not judged again: the login is good until the window ends.
-func (p *Pipeline) byWindow(ctx context.Context, b *login, denied *Denied) Granted {
+func (p *Pipeline) byWindow(ctx context.Context, b *login, denied *auth.Denied) auth.Granted {
 	r := b.readings[len(b.readings)-1] // the whole password: a window is for one without a code
-	g := Granted{Search: r.matched.Search, Source: SourceMemory, Factor: Factor(b.window.Factor)}
+	g := auth.Granted{Search: r.matched.Search, Source: auth.SourceMemory, Factor: auth.Factor(b.window.Factor)}
 	p.served(b)
-	if denied == nil || !denied.Reason.guess() {
+	if denied == nil || !denied.Guess() {
 		return g
 	}
 	b.guess = denied
@@ -62,7 +63,7 @@ func (p *Pipeline) byWindow(ctx context.Context, b *login, denied *Denied) Grant
 }
 
 // prove notes that a password was proved just now.
-func (p *Pipeline) prove(ctx context.Context, b *login, password Secret, g Granted, change func(*verified.Credential)) {
+func (p *Pipeline) prove(ctx context.Context, b *login, password auth.Secret, g auth.Granted, change func(*verified.Credential)) {
 	now := p.Now()
 	var old *verified.Session
 	err := p.Book.Prove(ctx, b.key, b.epoch, b.account.Username, password, func(c *verified.Credential) {
@@ -89,17 +90,17 @@ func (p *Pipeline) prove(ctx context.Context, b *login, password Secret, g Grant
 
 // proofOf returns the proof of the factor that a granted bind came with, if
 // there is something to recognise it by.
-func (p *Pipeline) proofOf(b *login, g Granted) (verified.Proof, bool) {
+func (p *Pipeline) proofOf(b *login, g auth.Granted) (verified.Proof, bool) {
 	a := b.right
 	f := verified.Proof{ID: rand.Text(), Client: b.client.Name, Factor: string(g.Factor), At: p.Now(), Cookie: g.Cookie, Asked: p.Now()}
 	switch {
-	case a.CodeIn == InPassword: // also of who has no factor
+	case a.CodeIn == auth.InPassword: // also of who has no factor
 		f.Way, f.Code = verified.ByPassword, p.Book.Code(b.key, a.Code)
-	case g.Factor == FactorNone:
+	case g.Factor == auth.FactorNone:
 		return f, false
-	case a.CodeIn == InUsername:
+	case a.CodeIn == auth.InUsername:
 		f.Way, f.Code = verified.ByName, p.Book.Code(b.key, a.Code)
-	case g.Factor == FactorDuo:
+	case g.Factor == auth.FactorDuo:
 		f.Way = verified.ByPush
 	default:
 		f.Way = verified.ByItself

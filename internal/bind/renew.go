@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/verified"
 )
 
@@ -111,7 +112,7 @@ func (p *Pipeline) freshen(b *login, r *reading) {
 	}
 	p.spawn(renewTime, func(ctx context.Context) {
 		err := ask(ctx, b, r)
-		var denied *Denied
+		var denied *auth.Denied
 		told := err == nil || errors.As(err, &denied)
 		p.renewals.end(id, p.Now(), told)
 		p.Metrics.renewed(err)
@@ -159,12 +160,12 @@ func (p *Pipeline) askFlow(ctx context.Context, b *login, r *reading) (err error
 // error if it could not be told.
 func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
 	a, reminder := r.Attempt, p.reminder(r.matched)
-	a.Code, a.CodeIn, a.Quiet = "", NoCode, true
+	a.Code, a.CodeIn, a.Quiet = "", auth.NoCode, true
 	if reminder != nil {
 		a.Cookie = reminder.Cookie
 	}
 	g, err := p.Authenticator.Authenticate(ctx, a)
-	var denied *Denied
+	var denied *auth.Denied
 	switch {
 	case err == nil:
 		p.prove(ctx, b, r.Password, g, func(c *verified.Credential) {
@@ -176,8 +177,8 @@ func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
 		})
 		return nil
 	case !errors.As(err, &denied):
-		return couldNotTell(err)
-	case !denied.Reason.factorWrong():
+		return undetermined(err)
+	case !denied.FactorDue():
 		p.forget(ctx, b.key, r.matched)
 		return denied
 	}
@@ -199,7 +200,7 @@ func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
 		return !gone
 	})
 	if err != nil {
-		return couldNotTell(err)
+		return undetermined(err)
 	}
 	if gone {
 		p.endSession(b.key.Base, r.matched.Session)
@@ -209,7 +210,7 @@ func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
 }
 
 // reminded notes that the backend still takes a factor for proved.
-func (p *Pipeline) reminded(c *verified.Credential, id string, cookie Secret) {
+func (p *Pipeline) reminded(c *verified.Credential, id string, cookie auth.Secret) {
 	c.Proofs = slices.Clone(c.Proofs)
 	for i := range c.Proofs {
 		if f := &c.Proofs[i]; f.ID == id {

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/verified"
 )
 
@@ -26,11 +28,11 @@ const (
 type searches struct {
 	book  *verified.Book
 	now   func() time.Time
-	key   key
+	key   guard.Key
 	group singleflight.Group
 
 	mu         sync.Mutex
-	young, old map[digest]search
+	young, old map[guard.Digest]search
 }
 
 // search is one that was made.
@@ -43,7 +45,7 @@ type search struct {
 
 // of looks for the credential of a password, whatever it costs. The error is
 // that of the context; whether the store could be asked stands in the result.
-func (s *searches) of(ctx context.Context, subject string, k verified.Key, password Secret) (search, error) {
+func (s *searches) of(ctx context.Context, subject string, k verified.Key, password auth.Secret) (search, error) {
 	id := s.id(subject, k, password)
 	if c, _ := s.book.Find(k, password); c == nil {
 		if r, ok := s.vain(id); ok {
@@ -68,7 +70,7 @@ func (s *searches) of(ctx context.Context, subject string, k verified.Key, passw
 	}
 }
 
-func (s *searches) vain(id digest) (search, bool) {
+func (s *searches) vain(id guard.Digest) (search, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.young[id]
@@ -81,7 +83,7 @@ func (s *searches) vain(id digest) (search, bool) {
 
 // forget is for a password that turned out right: it may be learned elsewhere
 // at any time, and revoked before that.
-func (s *searches) forget(subject string, k verified.Key, password Secret) {
+func (s *searches) forget(subject string, k verified.Key, password auth.Secret) {
 	id := s.id(subject, k, password)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,16 +91,16 @@ func (s *searches) forget(subject string, k verified.Key, password Secret) {
 	delete(s.old, id)
 }
 
-func (s *searches) id(subject string, k verified.Key, password Secret) digest {
-	return s.key.digest("search", subject, k.Base, string(password))
+func (s *searches) id(subject string, k verified.Key, password auth.Secret) guard.Digest {
+	return s.key.Digest("search", subject, k.Base, string(password))
 }
 
 // add remembers; when the young are half of all that may be kept, the old go.
-func (s *searches) add(id digest, r search) {
+func (s *searches) add(id guard.Digest, r search) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.young == nil || len(s.young) >= maxVain/2 {
-		s.young, s.old = make(map[digest]search), s.young
+		s.young, s.old = make(map[guard.Digest]search), s.young
 	}
 	s.young[id] = r
 }

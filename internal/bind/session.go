@@ -8,39 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"ldapd/internal/directory"
+	"ldapd/internal/auth"
 	"ldapd/internal/verified"
 )
-
-// Session is what a bind left at the backend.
-type Session struct {
-	Hash  string    // by which the backend names it when it ends; may be empty
-	End   time.Time // zero: the backend named none
-	State Secret    // what the backend needs to use the session again
-}
-
-// ErrSessionGone says that a session is over, which says nothing of the user.
-var ErrSessionGone = errors.New("the session is over")
-
-// SessionKeeper is an Authenticator that leaves sessions at a backend. Base is
-// that of the user's tree.
-type SessionKeeper interface {
-	// Access asks whether the user may still use the application, and whether
-	// he may read the whole directory. It returns a *Denied if he may not use
-	// it, ErrSessionGone if the session is over, and any other error if it
-	// could not be told.
-	Access(ctx context.Context, base string, s Session, client netip.Addr) (search bool, err error)
-	// EndSession ends a session if there is a way.
-	EndSession(ctx context.Context, base string, s Session, client netip.Addr) error
-}
-
-// Stamper is an Authenticator that knows when credentials change.
-type Stamper interface {
-	// Stamps returns two texts: the first changes when the user's password
-	// does, the second when the second factor does. Both may be empty. It is
-	// called for each bind.
-	Stamps(a directory.Account) (password, factor string)
-}
 
 const (
 	// browserSession is how long authentik keeps a session that ends with the
@@ -54,7 +24,7 @@ const (
 )
 
 // session returns what a granted bind left behind, nil if nothing.
-func (p *Pipeline) session(b *login, g Granted) *verified.Session {
+func (p *Pipeline) session(b *login, g auth.Granted) *verified.Session {
 	s := g.Session
 	if s == nil {
 		return nil
@@ -83,7 +53,7 @@ func over(s *verified.Session) time.Time {
 }
 
 // leave ends the session of a bind that is not kept.
-func (p *Pipeline) leave(b *login, g Granted) { p.endSession(b.account.Base, p.session(b, g)) }
+func (p *Pipeline) leave(b *login, g auth.Granted) { p.endSession(b.account.Base, p.session(b, g)) }
 
 // endSession ends a session in the background; nil is none.
 func (p *Pipeline) endSession(base string, s *verified.Session) {
@@ -93,13 +63,15 @@ func (p *Pipeline) endSession(base string, s *verified.Session) {
 	p.spawn(endTime, func(ctx context.Context) {
 		err := p.sessions.EndSession(ctx, base, used(s), address(s))
 		p.Metrics.ended(err)
-		if err != nil && !errors.Is(err, ErrSessionGone) && p.ctx.Err() == nil {
+		if err != nil && !errors.Is(err, auth.ErrSessionGone) && p.ctx.Err() == nil {
 			p.Log.Debug("session not ended, it expires by itself", zap.Time("end", over(s)), zap.Error(err))
 		}
 	})
 }
 
-func used(s *verified.Session) Session { return Session{Hash: s.Hash, End: s.End, State: s.State} }
+func used(s *verified.Session) auth.Session {
+	return auth.Session{Hash: s.Hash, End: s.End, State: s.State}
+}
 
 func address(s *verified.Session) netip.Addr {
 	a, _ := netip.ParseAddr(s.Client) // else unknown, which is no address either
@@ -118,12 +90,12 @@ func (p *Pipeline) askAccess(ctx context.Context, b *login, r *reading) error {
 	s := r.matched.Session
 	search, err := p.sessions.Access(ctx, b.key.Base, used(s), address(s))
 	now := p.Now()
-	var denied *Denied
+	var denied *auth.Denied
 	switch {
 	case errors.As(err, &denied):
 		p.forget(ctx, b.key, r.matched)
 		return denied
-	case err != nil && !errors.Is(err, ErrSessionGone):
+	case err != nil && !errors.Is(err, auth.ErrSessionGone):
 		return err
 	}
 	gone := err != nil

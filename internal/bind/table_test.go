@@ -2,11 +2,12 @@ package bind
 
 import (
 	"encoding/binary"
+	"ldapd/internal/auth/guard"
 	"testing"
 	"time"
 )
 
-func numbered(i int) (d digest) {
+func numbered(i int) (d guard.Digest) {
 	binary.BigEndian.PutUint64(d[:], uint64(i)+1)
 	return d
 }
@@ -15,16 +16,16 @@ func TestTableBounded(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	tab := table{window: time.Minute, max: 100}
 	for i := range 10_000 {
-		tab.add(numbered(i), digest{}, now)
+		tab.add(numbered(i), guard.Digest{}, now)
 		// In use, so it stays whatever comes in between.
 		if i%10 == 0 {
-			tab.add(digest{}, digest{}, now)
+			tab.add(guard.Digest{}, guard.Digest{}, now)
 		}
 		if n := len(tab.young) + len(tab.old); n > tab.max {
 			t.Fatalf("%d tallies, want at most %d", n, tab.max)
 		}
 	}
-	if n := tab.n(digest{}, now); n != 1000 {
+	if n := tab.n(guard.Digest{}, now); n != 1000 {
 		t.Errorf("counted %d, want 1000", n)
 	}
 	if n := tab.n(numbered(0), now); n != 0 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/verified"
 )
 
@@ -14,8 +15,8 @@ import (
 type UnlockRequest struct {
 	Directory Directory // to find the name in
 	Name      string
-	Password  Secret
-	Code      Secret // empty: none
+	Password  auth.Secret
+	Code      auth.Secret // empty: none
 	Clients   []string
 	Addr      netip.Addr // of who asks
 }
@@ -41,11 +42,11 @@ func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) 
 	}
 	if p.Book == nil || !b.known {
 		p.leave(b, g)
-		return Window{}, couldNotTell(errNotYet)
+		return Window{}, undetermined(errNotYet)
 	}
 	until := p.Now().Add(p.Memory.Remember)
 	p.prove(ctx, b, r.Password, g, func(c *verified.Credential) {
-		c.Factored = g.Factor != FactorNone
+		c.Factored = g.Factor != auth.FactorNone
 		for _, name := range r.Clients {
 			c.Proofs = p.add(c.Proofs, verified.Proof{
 				ID: rand.Text(), Way: verified.ByUnlock, Client: name, Factor: string(g.Factor), At: p.Now(), Until: until, Cookie: g.Cookie, Asked: p.Now(),
@@ -64,7 +65,7 @@ func (p *Pipeline) Lock(ctx context.Context, r UnlockRequest) (n int, err error)
 	}
 	c := b.readings[0].matched
 	if c == nil {
-		return 0, p.settle(ctx, b, &Denied{Reason: WrongPassword})
+		return 0, p.settle(ctx, b, &auth.Denied{Reason: auth.WrongPassword})
 	}
 	err = p.Book.Update(ctx, b.key, c.ID, func(c *verified.Credential) bool {
 		before := len(c.Proofs)
@@ -80,9 +81,9 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, erro
 	b := &login{req: Request{Password: []byte(r.Password), Addr: r.Addr}, name: r.Name, code: r.Code, dir: r.Directory}
 	b.account, b.known = r.Directory.AccountByName(r.Name)
 	b.client = p.clientAt(r.Addr)
-	a := Attempt{Name: r.Name, Account: b.account, Known: b.known, Addr: r.Addr, Password: r.Password}
+	a := auth.Attempt{Name: r.Name, Account: b.account, Known: b.known, Addr: r.Addr, Password: r.Password}
 	if r.Code != "" {
-		a.Code, a.CodeIn = r.Code, InUsername
+		a.Code, a.CodeIn = r.Code, auth.InUsername
 	}
 	b.readings = []reading{{Attempt: a}}
 	if err := p.limiter.admit(ctx, p.limiter.count(b)); err != nil {
@@ -94,7 +95,7 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, erro
 		}
 		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
 		if err != nil {
-			return nil, couldNotTell(err)
+			return nil, undetermined(err)
 		}
 		b.readings[0].matched, b.epoch = found.found, found.epoch
 	}

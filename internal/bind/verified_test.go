@@ -13,11 +13,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
-	"ldapd/internal/pairing"
+	"ldapd/internal/login"
 	"ldapd/internal/search"
 	"ldapd/internal/secret"
 	"ldapd/internal/verified"
@@ -33,7 +35,7 @@ type flows struct {
 	down      bool
 	hold      chan struct{} // not nil: flows wait until it is closed
 	started   chan struct{} // gets one for each flow that waits
-	ran       []bind.Attempt
+	ran       []auth.Attempt
 	sessions  map[string]string // hash to user name
 	ended     []string
 	asked     int // for access
@@ -41,7 +43,7 @@ type flows struct {
 
 type flowUser struct {
 	password string
-	factor   bind.Factor
+	factor   auth.Factor
 	codes    map[string]bool // good for one flow each
 	inactive bool
 	noAccess bool
@@ -49,7 +51,7 @@ type flowUser struct {
 	changed  int
 }
 
-func (f *flows) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted, error) {
+func (f *flows) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 	f.mu.Lock()
 	hold := f.hold
 	f.mu.Unlock()
@@ -58,53 +60,53 @@ func (f *flows) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted,
 		select {
 		case <-hold:
 		case <-ctx.Done():
-			return bind.Granted{}, ctx.Err()
+			return auth.Granted{}, ctx.Err()
 		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
-		return bind.Granted{}, errors.New("connection refused")
+		return auth.Granted{}, errors.New("connection refused")
 	}
 	f.ran = append(f.ran, a)
 	u := f.users[strings.ToLower(a.Name)]
 	switch {
 	case u == nil:
-		return bind.Granted{}, &bind.Denied{Reason: bind.UnknownUser}
+		return auth.Granted{}, &auth.Denied{Reason: auth.UnknownUser, Password: auth.Wrong}
 	case u.inactive || string(a.Password) != u.password:
-		return bind.Granted{}, &bind.Denied{Reason: bind.WrongPassword}
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong}
 	}
-	g := bind.Granted{Source: bind.SourceFlow, Factor: bind.FactorNone, Search: u.search}
+	g := auth.Granted{Source: auth.SourceFlow, Factor: auth.FactorNone, Search: u.search}
 	reminded := false
 	if until, err := strconv.ParseInt(string(a.Cookie), 10, 64); err == nil {
 		reminded = f.Now().Unix() < until
 	}
 	switch {
-	case u.factor == bind.FactorNone || reminded:
+	case u.factor == auth.FactorNone || reminded:
 		g.Cookie = a.Cookie
-	case a.Quiet || u.factor == bind.FactorTOTP && a.Code == "":
-		return bind.Granted{}, &bind.Denied{Reason: bind.CodeMissing, Final: true}
-	case u.factor == bind.FactorTOTP && !u.codes[string(a.Code)]:
-		return bind.Granted{}, &bind.Denied{Reason: bind.WrongCode, Final: true}
+	case a.Quiet || u.factor == auth.FactorTOTP && a.Code == "":
+		return auth.Granted{}, &auth.Denied{Reason: auth.CodeMissing, Password: auth.Right, Final: true}
+	case u.factor == auth.FactorTOTP && !u.codes[string(a.Code)]:
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongCode, Password: auth.Right, Final: true}
 	default:
 		delete(u.codes, string(a.Code))
 		g.Factor = u.factor
 		if f.threshold > 0 {
-			g.Cookie = bind.Secret(strconv.FormatInt(f.Now().Add(f.threshold).Unix(), 10))
+			g.Cookie = auth.Secret(strconv.FormatInt(f.Now().Add(f.threshold).Unix(), 10))
 		}
 	}
 	if u.noAccess {
-		return bind.Granted{}, &bind.Denied{Reason: bind.NoAccess, Final: true}
+		return auth.Granted{}, &auth.Denied{Reason: auth.NoAccess, Password: auth.Right, Final: true}
 	}
 	hash := "session" + strconv.Itoa(len(f.ran))
 	f.sessions[hash] = a.Name
-	g.Session = &bind.Session{Hash: hash, State: bind.Secret("state of " + hash)}
+	g.Session = &auth.Session{Hash: hash, State: auth.Secret("state of " + hash)}
 	return g, nil
 }
 
 func (f *flows) Stamps(a directory.Account) (password, factor string) { return a.Changed, "" }
 
-func (f *flows) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr) (search bool, err error) {
+func (f *flows) Access(_ context.Context, _ string, s auth.Session, _ netip.Addr) (search bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
@@ -113,14 +115,14 @@ func (f *flows) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr
 	case f.down:
 		return false, errors.New("connection refused")
 	case !ok:
-		return false, bind.ErrSessionGone
+		return false, auth.ErrSessionGone
 	case f.users[name].noAccess:
-		return false, &bind.Denied{Reason: bind.NoAccess}
+		return false, &auth.Denied{Reason: auth.NoAccess, Password: auth.Right}
 	}
 	return f.users[name].search, nil
 }
 
-func (f *flows) EndSession(_ context.Context, _ string, s bind.Session, _ netip.Addr) error {
+func (f *flows) EndSession(_ context.Context, _ string, s auth.Session, _ netip.Addr) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.sessions, s.Hash)
@@ -164,7 +166,7 @@ type house struct {
 	*flows
 	*bind.Pipeline
 	store   *cache.Memory
-	logins  *pairing.Tracker
+	logins  *login.Tracker
 	metrics *bind.Metrics
 	options bind.Options
 	conns   uint64
@@ -173,12 +175,12 @@ type house struct {
 
 func newHouse(t *testing.T, change func(*bind.Options)) *house {
 	c := newClock()
-	h := &house{T: t, store: cache.NewMemory(c.Now), logins: pairing.New(c.Now)}
+	h := &house{T: t, store: cache.NewMemory(c.Now), logins: login.New(c.Now)}
 	h.flows = &flows{clock: c, sessions: map[string]string{}, started: make(chan struct{}, 1000), users: map[string]*flowUser{
-		"alice":   {password: "secret", factor: bind.FactorTOTP, codes: map[string]bool{"111111": true, "222222": true, "333333": true}},
-		"bob":     {password: "secret", factor: bind.FactorNone},
-		"dora":    {password: "secret", factor: bind.FactorDuo},
-		"service": {password: "service", factor: bind.FactorNone, search: true},
+		"alice":   {password: "secret", factor: auth.FactorTOTP, codes: map[string]bool{"111111": true, "222222": true, "333333": true}},
+		"bob":     {password: "secret", factor: auth.FactorNone},
+		"dora":    {password: "secret", factor: auth.FactorDuo},
+		"service": {password: "service", factor: auth.FactorNone, search: true},
 	}}
 	h.options = bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return h.flows, nil },
@@ -682,9 +684,9 @@ func TestSearchesAreShared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &flows{clock: c, sessions: map[string]string{}, users: map[string]*flowUser{"bob": {password: "secret", factor: bind.FactorNone}}}
+	f := &flows{clock: c, sessions: map[string]string{}, users: map[string]*flowUser{"bob": {password: "secret", factor: auth.FactorNone}}}
 	p := bind.New(bind.Options{
-		Directory: func(ldap.DN) (bind.Directory, error) { return f, nil }, Authenticator: bind.NewFlights(f),
+		Directory: func(ldap.DN) (bind.Directory, error) { return f, nil }, Authenticator: guard.NewFlights(f),
 		Book: book, Memory: bind.Memory{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: bind.ScopeLogin}, Now: c.Now,
 	})
 	defer p.Close()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/netip"
 
-	"ldapd/internal/bind"
+	"ldapd/internal/auth"
 	"ldapd/internal/directory"
 )
 
@@ -13,23 +13,23 @@ import (
 type outpostAuth struct{ *outpost }
 
 var (
-	_ bind.Authenticator = outpostAuth{}
-	_ bind.SessionKeeper = outpostAuth{}
-	_ bind.Stamper       = outpostAuth{}
+	_ auth.Authenticator = outpostAuth{}
+	_ auth.SessionKeeper = outpostAuth{}
+	_ auth.Stamper       = outpostAuth{}
 )
 
 // isLocal says whether the users file has an account.
 func (o outpostAuth) isLocal(a directory.Account) bool { return (*o.mine.Load())[a.UUID] }
 
-// Authenticate implements bind.Authenticator.
-func (o outpostAuth) Authenticate(ctx context.Context, a bind.Attempt) (bind.Granted, error) {
+// Authenticate implements auth.Authenticator.
+func (o outpostAuth) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 	if o.isLocal(a.Account) {
 		return o.local.auth.Authenticate(ctx, a)
 	}
 	return o.flows.Authenticate(ctx, a)
 }
 
-// Stamps implements bind.Stamper.
+// Stamps implements auth.Stamper.
 func (o outpostAuth) Stamps(a directory.Account) (password, factor string) {
 	if o.isLocal(a) {
 		return o.local.auth.Stamps(a)
@@ -37,13 +37,13 @@ func (o outpostAuth) Stamps(a directory.Account) (password, factor string) {
 	return o.authentik.Stamps(a)
 }
 
-// Access implements bind.SessionKeeper. Accounts of the users file leave no
+// Access implements auth.SessionKeeper. Accounts of the users file leave no
 // sessions.
-func (o outpostAuth) Access(ctx context.Context, base string, s bind.Session, client netip.Addr) (search bool, err error) {
+func (o outpostAuth) Access(ctx context.Context, base string, s auth.Session, client netip.Addr) (search bool, err error) {
 	return o.authentik.Access(ctx, base, s, client)
 }
 
-// EndSession implements bind.SessionKeeper.
-func (o outpostAuth) EndSession(ctx context.Context, base string, s bind.Session, client netip.Addr) error {
+// EndSession implements auth.SessionKeeper.
+func (o outpostAuth) EndSession(ctx context.Context, base string, s auth.Session, client netip.Addr) error {
 	return o.authentik.EndSession(ctx, base, s, client)
 }

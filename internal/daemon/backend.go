@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/config"
 	"ldapd/internal/directory"
@@ -17,7 +18,7 @@ import (
 
 // backend is where users and groups come from, and who proves them.
 type backend interface {
-	authenticator() bind.Authenticator
+	authenticator() auth.Authenticator
 	run(ctx context.Context) // keeps the directory up to date
 	reload()                 // reads everything now
 	synced() time.Time       // when the directory was known to be what the source has
@@ -100,7 +101,7 @@ func openFile(cfg *config.Config, builtin *local.File, s *served, u usersFile) (
 	return fileBackend{file}, err
 }
 
-func (b fileBackend) authenticator() bind.Authenticator { return b.auth }
+func (b fileBackend) authenticator() auth.Authenticator { return b.auth }
 
 // synced implements backend: the file is watched.
 func (b fileBackend) synced() time.Time { return b.now() }

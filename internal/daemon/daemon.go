@@ -24,7 +24,7 @@ import (
 	"ldapd/internal/control"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
-	"ldapd/internal/pairing"
+	"ldapd/internal/login"
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
@@ -132,7 +132,7 @@ func (d *Daemon) open(o Options) (err error) {
 	}
 
 	d.binding = bind.NewMetrics(m.registry)
-	logins := pairing.New(d.now)
+	logins := login.New(d.now)
 	d.binds = d.pipeline(logins, limits)
 	h := &handler{metrics: m, binds: d.binds, logins: logins}
 	d.server = server.New(server.Config{
@@ -161,7 +161,7 @@ func (d *Daemon) open(o Options) (err error) {
 const openTime = 20 * time.Second
 
 // loginSearches says what searches for a login name look like. Without codes on
-// login names they are recognised all the same, for pairing.
+// login names they are recognised all the same, for login.
 func loginSearches(cfg *config.Config) search.LoginConfig {
 	l := search.LoginConfig{Attributes: cfg.MFA.LoginAttributes}
 	if slices.Contains(cfg.MFA.CodeIn, config.CodeInUsername) {

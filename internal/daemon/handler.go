@@ -5,9 +5,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/ldap"
-	"ldapd/internal/pairing"
+	"ldapd/internal/login"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
 )
@@ -17,7 +18,7 @@ import (
 type handler struct {
 	binds   *bind.Pipeline
 	engine  *search.Engine
-	logins  *pairing.Tracker
+	logins  *login.Tracker
 	metrics *metrics
 }
 
@@ -79,7 +80,7 @@ func viewer(c *server.Conn) *search.Viewer {
 // explained is an error of a bind with the word for why, for the log.
 type explained struct {
 	err    error
-	reason bind.Reason
+	reason auth.Reason
 }
 
 func (e *explained) Error() string  { return e.err.Error() }

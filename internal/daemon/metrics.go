@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 )
 
@@ -49,7 +50,7 @@ func newMetrics(version string) *metrics {
 	return m
 }
 
-func (m *metrics) bind(o bind.Outcome, r bind.Reason, s bind.Source, f bind.Factor) {
+func (m *metrics) bind(o bind.Outcome, r auth.Reason, s auth.Source, f auth.Factor) {
 	m.binds.WithLabelValues(string(o), string(r), string(s), string(f)).Inc()
 }
 

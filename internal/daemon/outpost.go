@@ -13,8 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/authentik"
-	"ldapd/internal/bind"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
 	"ldapd/internal/directory"
@@ -30,7 +31,7 @@ type outpost struct {
 	local      *usersFile                                    // nil: none
 	mine       atomic.Pointer[map[string]bool]               // UUIDs of local users
 	authentik  *authentik.Authenticator
-	flows      bind.Authenticator // authentik, and what a bind goes through on its way there
+	flows      auth.Authenticator // authentik, and what a bind goes through on its way there
 }
 
 // openOutpost opens the backend. It reads what is on disk, so that there is
@@ -92,16 +93,16 @@ func newClient(cfg *config.Config, version string, now func() time.Time) (*authe
 // joined, what was denied a moment ago is denied again, and the rest is held to
 // a pace and waits its turn. A denial is remembered before its flight ends, so
 // that no bind can slip in between.
-func (o *outpost) chain(cfg *config.Config, u usersFile) bind.Authenticator {
+func (o *outpost) chain(cfg *config.Config, u usersFile) auth.Authenticator {
 	a := &cfg.Authentik
 	flows := newFlowMetrics(u.metrics.registry)
 	o.authentik = authentik.NewAuthenticator(o.client, o.provider, func(f authentik.Flow) {
 		flows.observe(f)
 		logFlow(u.log, f)
 	})
-	queue := bind.NewQueue(o.authentik, a.Flows)
-	denials := bind.NewDenials(bind.NewPace(queue, a.UserBinds, a.AddressBinds, u.now), a.DenialMemory, u.now)
-	flights := bind.NewFlights(denials)
+	queue := guard.NewQueue(o.authentik, a.Flows)
+	denials := guard.NewDenials(guard.NewPace(queue, a.UserBinds, a.AddressBinds, u.now), a.DenialMemory, u.now)
+	flights := guard.NewFlights(denials)
 	flows.chain(flights, denials, queue)
 	return flights
 }
@@ -166,7 +167,7 @@ func (o *outpost) reload() {
 	}
 }
 
-func (o *outpost) authenticator() bind.Authenticator { return outpostAuth{o} }
+func (o *outpost) authenticator() auth.Authenticator { return outpostAuth{o} }
 
 // synced implements backend.
 func (o *outpost) synced() time.Time { return o.controller.State().LastSync }
@@ -234,7 +235,7 @@ func (m *flowMetrics) observe(f authentik.Flow) {
 }
 
 // chain reports what the binds before the flows do.
-func (m *flowMetrics) chain(flights *bind.Flights, denials *bind.Denials, queue *bind.Queue) {
+func (m *flowMetrics) chain(flights *guard.Flights, denials *guard.Denials, queue *guard.Queue) {
 	gauge := func(name, help string, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/control"
 	"ldapd/internal/mfa"
@@ -142,8 +143,8 @@ func (s service) request(r unlock.Request) (bind.UnlockRequest, error) {
 
 // unlocked says by one of unlock's errors how it went.
 func unlocked(err error) error {
-	var denied *bind.Denied
-	var limited *bind.Limited
+	var denied *auth.Denied
+	var limited *auth.Limited
 	switch {
 	case errors.As(err, &denied):
 		return unlock.ErrRefused

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"ldapd/internal/bind"
+	"ldapd/internal/auth"
 	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
 )
@@ -37,8 +37,8 @@ type Authenticator struct {
 }
 
 var (
-	_ bind.Authenticator = (*Authenticator)(nil)
-	_ bind.Stamper       = (*Authenticator)(nil)
+	_ auth.Authenticator = (*Authenticator)(nil)
+	_ auth.Stamper       = (*Authenticator)(nil)
 )
 
 // content is what the authenticator takes from a File.
@@ -76,7 +76,7 @@ func (a *Authenticator) Update(f *File) {
 // Hashes returns how many slow hashes were computed, for the metric.
 func (a *Authenticator) Hashes() int64 { return a.hashes.Load() }
 
-// Stamps implements bind.Stamper.
+// Stamps implements auth.Stamper.
 func (a *Authenticator) Stamps(of directory.Account) (password, factor string) {
 	u := a.content.Load().users[of.UUID]
 	if u == nil {
@@ -85,59 +85,63 @@ func (a *Authenticator) Stamps(of directory.Account) (password, factor string) {
 	return u.passwordStamp, u.factorStamp
 }
 
-// Authenticate implements bind.Authenticator.
-func (a *Authenticator) Authenticate(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+// Authenticate implements auth.Authenticator.
+func (a *Authenticator) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 	c := a.content.Load()
 	u := c.users[at.Account.UUID] // nil: no such user
 	right, err := a.check(ctx, a.hashFor(c, u, at.Name), at.Password)
 	if err != nil {
-		return bind.Granted{}, err
+		return auth.Granted{}, err
 	}
 	factor, reason, err := a.judge(ctx, u, right, at)
 	if err != nil {
-		return bind.Granted{}, err
+		return auth.Granted{}, err
 	}
 	if reason != "" {
-		return bind.Granted{}, &bind.Denied{Reason: reason}
+		d := &auth.Denied{Reason: reason, Password: auth.Wrong}
+		if right {
+			d.Password = auth.Right
+		}
+		return auth.Granted{}, d
 	}
-	return bind.Granted{Search: u.search, Source: bind.SourceHash, Factor: factor}, nil
+	return auth.Granted{Search: u.search, Source: auth.SourceHash, Factor: factor}, nil
 }
 
 // judge says what is wrong with an attempt whose password was right or not.
-func (a *Authenticator) judge(ctx context.Context, u *account, right bool, at bind.Attempt) (bind.Factor, bind.Reason, error) {
+func (a *Authenticator) judge(ctx context.Context, u *account, right bool, at auth.Attempt) (auth.Factor, auth.Reason, error) {
 	switch {
 	case u == nil:
-		return "", bind.UnknownUser, nil
+		return "", auth.UnknownUser, nil
 	case !u.active:
-		return "", bind.Inactive, nil
+		return "", auth.Inactive, nil
 	case u.hash == nil:
-		return "", bind.NoPassword, nil
+		return "", auth.NoPassword, nil
 	case !right:
-		return "", bind.WrongPassword, nil
-	case u.totp == nil && at.CodeIn == bind.InPassword:
+		return "", auth.WrongPassword, nil
+	case u.totp == nil && at.CodeIn == auth.InPassword:
 		// Else any six digits would do behind this password.
-		return "", bind.CodeUnexpected, nil
+		return "", auth.CodeUnexpected, nil
 	case u.totp == nil:
-		return bind.FactorNone, "", nil
+		return auth.FactorNone, "", nil
 	case at.Code == "":
-		return "", bind.CodeMissing, nil
+		return "", auth.CodeMissing, nil
 	}
 	counter, ok := u.totp.Match(string(at.Code), a.now())
 	if !ok {
-		return "", bind.WrongCode, nil
+		return "", auth.WrongCode, nil
 	}
 	fresh, err := a.codes.Claim(ctx, u.uuid, counter, u.totp.Until(counter))
 	if err != nil {
 		return "", "", err
 	}
 	if !fresh {
-		return "", bind.CodeUsed, nil
+		return "", auth.CodeUsed, nil
 	}
-	return bind.FactorTOTP, "", nil
+	return auth.FactorTOTP, "", nil
 }
 
 // check computes a slow hash, in turn.
-func (a *Authenticator) check(ctx context.Context, h *Hash, password bind.Secret) (bool, error) {
+func (a *Authenticator) check(ctx context.Context, h *Hash, password auth.Secret) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
 	select {

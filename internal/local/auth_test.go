@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"ldapd/internal/bind"
+	"ldapd/internal/auth"
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
@@ -29,7 +29,7 @@ users:
 func fixed() time.Time { return time.Unix(1_700_000_010, 0) }
 
 // code returns the code of bob, some periods from now.
-func code(t testing.TB, periods int) bind.Secret {
+func code(t testing.TB, periods int) auth.Secret {
 	t.Helper()
 	factor, err := mfa.NewTOTP(totpSecret, mfa.Options{})
 	if err != nil {
@@ -39,11 +39,11 @@ func code(t testing.TB, periods int) bind.Secret {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bind.Secret(c)
+	return auth.Secret(c)
 }
 
-func attempt(f *File, name string, password, code bind.Secret, in bind.CodeIn) bind.Attempt {
-	a := bind.Attempt{Name: name, Password: password, Code: code, CodeIn: in}
+func attempt(f *File, name string, password, code auth.Secret, in auth.CodeIn) auth.Attempt {
+	a := auth.Attempt{Name: name, Password: password, Code: code, CodeIn: in}
 	for _, u := range f.Users() {
 		if u.Username == name {
 			a.Known = true
@@ -54,7 +54,7 @@ func attempt(f *File, name string, password, code bind.Secret, in bind.CodeIn) b
 }
 
 func reasonOf(err error) string {
-	if d := (*bind.Denied)(nil); errors.As(err, &d) {
+	if d := (*auth.Denied)(nil); errors.As(err, &d) {
 		return string(d.Reason)
 	}
 	return fmt.Sprint(err)
@@ -64,35 +64,35 @@ func reasonOf(err error) string {
 // the time of a denial tells nothing.
 func TestOneHashPerAttempt(t *testing.T) {
 	f := parse(t, authFile)
-	wrong := bind.Secret("000000")
+	wrong := auth.Secret("000000")
 	tests := []struct {
 		name           string
 		user           string
-		password, code bind.Secret
-		in             bind.CodeIn
+		password, code auth.Secret
+		in             auth.CodeIn
 		want           string // reason, or empty for granted
 	}{
-		{"right", "alice", "secret", "", bind.NoCode, ""},
-		{"right with a code on the name", "alice", "secret", wrong, bind.InUsername, ""},
-		{"wrong password", "alice", "wrong", "", bind.NoCode, "wrong_password"},
-		{"wrong password with a code", "alice", "wrong", wrong, bind.InPassword, "wrong_password"},
-		{"code for a user without", "alice", "secret", wrong, bind.InPassword, "code_unexpected"},
-		{"right code", "bob", "secret", code(t, 0), bind.InPassword, ""},
-		{"right code on the name", "bob", "secret", code(t, 0), bind.InUsername, ""},
-		{"code of the period before", "bob", "secret", code(t, -1), bind.InPassword, ""},
-		{"code of the period after", "bob", "secret", code(t, 1), bind.InPassword, ""},
-		{"old code", "bob", "secret", code(t, -2), bind.InPassword, "wrong_code"},
-		{"no code", "bob", "secret", "", bind.NoCode, "code_missing"},
-		{"wrong code", "bob", "secret", wrong, bind.InPassword, "wrong_code"},
-		{"wrong code on the name", "bob", "secret", wrong, bind.InUsername, "wrong_code"},
-		{"static token", "bob", "secret", "abcdefgh", bind.InPassword, "wrong_code"},
-		{"right code, wrong password", "bob", "wrong", code(t, 0), bind.InPassword, "wrong_password"},
-		{"inactive", "carol", "secret", "", bind.NoCode, "inactive"},
-		{"inactive, wrong password", "carol", "wrong", "", bind.NoCode, "inactive"},
-		{"no password", "dave", "secret", "", bind.NoCode, "no_password"},
-		{"unknown", "zoe", "secret", "", bind.NoCode, "unknown_user"},
-		{"unknown, wrong password", "zoe", "wrong", "", bind.NoCode, "unknown_user"},
-		{"unknown, code", "zoe", "secret", wrong, bind.InUsername, "unknown_user"},
+		{"right", "alice", "secret", "", auth.NoCode, ""},
+		{"right with a code on the name", "alice", "secret", wrong, auth.InUsername, ""},
+		{"wrong password", "alice", "wrong", "", auth.NoCode, "wrong_password"},
+		{"wrong password with a code", "alice", "wrong", wrong, auth.InPassword, "wrong_password"},
+		{"code for a user without", "alice", "secret", wrong, auth.InPassword, "code_unexpected"},
+		{"right code", "bob", "secret", code(t, 0), auth.InPassword, ""},
+		{"right code on the name", "bob", "secret", code(t, 0), auth.InUsername, ""},
+		{"code of the period before", "bob", "secret", code(t, -1), auth.InPassword, ""},
+		{"code of the period after", "bob", "secret", code(t, 1), auth.InPassword, ""},
+		{"old code", "bob", "secret", code(t, -2), auth.InPassword, "wrong_code"},
+		{"no code", "bob", "secret", "", auth.NoCode, "code_missing"},
+		{"wrong code", "bob", "secret", wrong, auth.InPassword, "wrong_code"},
+		{"wrong code on the name", "bob", "secret", wrong, auth.InUsername, "wrong_code"},
+		{"static token", "bob", "secret", "abcdefgh", auth.InPassword, "wrong_code"},
+		{"right code, wrong password", "bob", "wrong", code(t, 0), auth.InPassword, "wrong_password"},
+		{"inactive", "carol", "secret", "", auth.NoCode, "inactive"},
+		{"inactive, wrong password", "carol", "wrong", "", auth.NoCode, "inactive"},
+		{"no password", "dave", "secret", "", auth.NoCode, "no_password"},
+		{"unknown", "zoe", "secret", "", auth.NoCode, "unknown_user"},
+		{"unknown, wrong password", "zoe", "wrong", "", auth.NoCode, "unknown_user"},
+		{"unknown, code", "zoe", "secret", wrong, auth.InUsername, "unknown_user"},
 	}
 	for _, again := range []bool{false, true} {
 		for _, tt := range tests {
@@ -100,7 +100,7 @@ func TestOneHashPerAttempt(t *testing.T) {
 				a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
 				if again {
 					for _, name := range []string{"alice", "bob", "carol", "dave", "zoe"} {
-						a.Authenticate(t.Context(), attempt(f, name, "secret", "", bind.NoCode))
+						a.Authenticate(t.Context(), attempt(f, name, "secret", "", auth.NoCode))
 					}
 				}
 				before := a.Hashes()
@@ -117,9 +117,9 @@ func TestOneHashPerAttempt(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := bind.Granted{Search: tt.user == "alice", Source: bind.SourceHash, Factor: bind.FactorNone}
+				want := auth.Granted{Search: tt.user == "alice", Source: auth.SourceHash, Factor: auth.FactorNone}
 				if tt.user == "bob" {
-					want.Factor = bind.FactorTOTP
+					want.Factor = auth.FactorTOTP
 				}
 				if g != want {
 					t.Errorf("granted %+v, want %+v", g, want)
@@ -131,7 +131,7 @@ func TestOneHashPerAttempt(t *testing.T) {
 
 func TestEmptyDirectoryHashes(t *testing.T) {
 	a := NewAuthenticator(&File{}, cache.NewMemory(fixed), fixed)
-	_, err := a.Authenticate(t.Context(), bind.Attempt{Name: "zoe", Password: "x"})
+	_, err := a.Authenticate(t.Context(), auth.Attempt{Name: "zoe", Password: "x"})
 	if reasonOf(err) != "unknown_user" || a.Hashes() != 1 {
 		t.Errorf("%v after %d hashes", err, a.Hashes())
 	}
@@ -163,23 +163,23 @@ func TestReplay(t *testing.T) {
 	a := NewAuthenticator(f, store, fixed)
 	now := code(t, 0)
 	// A code behind a wrong password is not used up.
-	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "wrong", now, bind.InPassword)); reasonOf(err) != "wrong_password" {
+	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "wrong", now, auth.InPassword)); reasonOf(err) != "wrong_password" {
 		t.Fatal(err)
 	}
-	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", now, bind.InPassword)); err != nil {
+	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", now, auth.InPassword)); err != nil {
 		t.Fatal(err)
 	}
-	for _, in := range []bind.CodeIn{bind.InPassword, bind.InUsername} {
+	for _, in := range []auth.CodeIn{auth.InPassword, auth.InUsername} {
 		if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", now, in)); reasonOf(err) != "code_used" {
 			t.Errorf("replay: %v", err)
 		}
 	}
 	// Another process with the same store knows too.
 	b := NewAuthenticator(f, store, fixed)
-	if _, err := b.Authenticate(t.Context(), attempt(f, "bob", "secret", now, bind.InPassword)); reasonOf(err) != "code_used" {
+	if _, err := b.Authenticate(t.Context(), attempt(f, "bob", "secret", now, auth.InPassword)); reasonOf(err) != "code_used" {
 		t.Errorf("replay after a restart: %v", err)
 	}
-	if _, err := b.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 1), bind.InPassword)); err != nil {
+	if _, err := b.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 1), auth.InPassword)); err != nil {
 		t.Errorf("the next code: %v", err)
 	}
 }
@@ -195,8 +195,8 @@ func (brokenCodes) Claim(context.Context, string, int64, time.Time) (bool, error
 func TestStoreTroubleIsNotDenied(t *testing.T) {
 	f := parse(t, authFile)
 	a := NewAuthenticator(f, brokenCodes{}, fixed)
-	_, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 0), bind.InPassword))
-	if d := (*bind.Denied)(nil); !errors.Is(err, errBroken) || errors.As(err, &d) {
+	_, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 0), auth.InPassword))
+	if d := (*auth.Denied)(nil); !errors.Is(err, errBroken) || errors.As(err, &d) {
 		t.Errorf("error %v, want %v", err, errBroken)
 	}
 }
@@ -209,14 +209,14 @@ func TestWaitForTurn(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, at := range []bind.Attempt{
-		attempt(f, "alice", "secret", "", bind.NoCode),
-		attempt(f, "alice", "wrong", "", bind.NoCode),
-		attempt(f, "zoe", "wrong", "", bind.NoCode),
-		attempt(f, "bob", "secret", "000000", bind.InPassword),
+	for _, at := range []auth.Attempt{
+		attempt(f, "alice", "secret", "", auth.NoCode),
+		attempt(f, "alice", "wrong", "", auth.NoCode),
+		attempt(f, "zoe", "wrong", "", auth.NoCode),
+		attempt(f, "bob", "secret", "000000", auth.InPassword),
 	} {
 		_, err := a.Authenticate(ctx, at)
-		if d := (*bind.Denied)(nil); !errors.Is(err, context.Canceled) || errors.As(err, &d) {
+		if d := (*auth.Denied)(nil); !errors.Is(err, context.Canceled) || errors.As(err, &d) {
 			t.Errorf("%s: error %v, want %v", at.Name, err, context.Canceled)
 		}
 	}
@@ -227,7 +227,7 @@ func TestStamps(t *testing.T) {
 		t.Helper()
 		f := parse(t, file)
 		a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
-		p, s := a.Stamps(attempt(f, name, "", "", bind.NoCode).Account)
+		p, s := a.Stamps(attempt(f, name, "", "", auth.NoCode).Account)
 		for _, stamp := range []string{p, s} {
 			if strings.Contains(stamp, totpSecret) || stamp != "" && len(stamp) != 16 {
 				t.Errorf("%s: stamp %q", name, stamp)
@@ -271,7 +271,7 @@ func TestStamps(t *testing.T) {
 func TestUpdate(t *testing.T) {
 	f := parse(t, authFile)
 	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
-	alice := attempt(f, "alice", "secret", "", bind.NoCode)
+	alice := attempt(f, "alice", "secret", "", auth.NoCode)
 	if _, err := a.Authenticate(t.Context(), alice); err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestUpdateWhileBinding(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 100 {
-				if _, err := a.Authenticate(t.Context(), attempt(f, "alice", "secret", "", bind.NoCode)); err != nil {
+				if _, err := a.Authenticate(t.Context(), attempt(f, "alice", "secret", "", auth.NoCode)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -319,7 +319,7 @@ func BenchmarkStamps(b *testing.B) {
 		b.Fatal(err)
 	}
 	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
-	bob := attempt(f, "bob", "", "", bind.NoCode).Account
+	bob := attempt(f, "bob", "", "", auth.NoCode).Account
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, factor := a.Stamps(bob); factor == "" {

@@ -35,7 +35,7 @@ type Credential struct {
 	// before it answers again: another one was right in the meantime.
 	Doubt bool
 
-	// What bind.Stamper said of the user when it was proved.
+	// What auth.Stamper said of the user when it was proved.
 	PasswordStamp, FactorStamp string
 
 	First  time.Time // proved for the first time

@@ -2,10 +2,9 @@ package economy
 
 import (
 	"fmt"
+	"ldapd/internal/auth"
 	"strconv"
 	"time"
-
-	"ldapd/internal/bind"
 )
 
 const (
@@ -50,11 +49,11 @@ func newAuthentik(users int, end time.Time) *authentik {
 }
 
 // flow runs one. The cookie is what is remembered of the factor.
-func (a *authentik) flow(now time.Time, p *person, password, given, cookie string) (reason bind.Reason, newCookie string) {
+func (a *authentik) flow(now time.Time, p *person, password, given, cookie string) (reason auth.Reason, newCookie string) {
 	a.flows++
 	if password != p.password {
 		a.events++ // login_failed
-		return bind.WrongPassword, ""
+		return auth.WrongPassword, ""
 	}
 	until, err := strconv.ParseInt(cookie, 10, 64)
 	skipped := p.factor == none || p.factor == remembered && err == nil && now.Unix() < until
@@ -62,10 +61,10 @@ func (a *authentik) flow(now time.Time, p *person, password, given, cookie strin
 	case skipped:
 		newCookie = cookie
 	case given == "":
-		return bind.CodeMissing, "" // the flow is left where it asks
+		return auth.CodeMissing, "" // the flow is left where it asks
 	case !a.accept(now, p, given):
 		a.events++ // login_failed
-		return bind.WrongCode, ""
+		return auth.WrongCode, ""
 	case p.factor == remembered:
 		newCookie = strconv.FormatInt(now.Add(threshold).Unix(), 10)
 	}

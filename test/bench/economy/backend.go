@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
@@ -30,56 +31,56 @@ type backend struct {
 }
 
 var (
-	_ bind.Authenticator = (*backend)(nil)
-	_ bind.SessionKeeper = (*backend)(nil)
-	_ bind.Stamper       = (*backend)(nil)
+	_ auth.Authenticator = (*backend)(nil)
+	_ auth.SessionKeeper = (*backend)(nil)
+	_ auth.Stamper       = (*backend)(nil)
 	_ bind.Directory     = (*backend)(nil)
 )
 
-// Authenticate implements bind.Authenticator.
-func (b *backend) Authenticate(_ context.Context, a bind.Attempt) (bind.Granted, error) {
+// Authenticate implements auth.Authenticator.
+func (b *backend) Authenticate(_ context.Context, a auth.Attempt) (auth.Granted, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.people[a.Account.Username]
 	if p == nil {
-		return bind.Granted{}, &bind.Denied{Reason: bind.UnknownUser}
+		return auth.Granted{}, &auth.Denied{Reason: auth.UnknownUser}
 	}
 	p.flows++
 	now := b.now()
 	reason, cookie := b.authentik.flow(now, p, string(a.Password), string(a.Code), string(a.Cookie))
 	if reason != "" {
-		return bind.Granted{}, &bind.Denied{Reason: reason, Final: true}
+		return auth.Granted{}, &auth.Denied{Reason: reason, Final: true}
 	}
 	b.number++
 	hash := strconv.Itoa(b.number)
 	b.sessions[hash] = now.Add(session)
-	g := bind.Granted{
-		Source: bind.SourceFlow, Factor: bind.FactorNone, Cookie: bind.Secret(cookie),
-		Session: &bind.Session{Hash: hash, State: bind.Secret(hash)},
+	g := auth.Granted{
+		Source: auth.SourceFlow, Factor: auth.FactorNone, Cookie: auth.Secret(cookie),
+		Session: &auth.Session{Hash: hash, State: auth.Secret(hash)},
 	}
 	if a.Code != "" && p.factor != none {
-		g.Factor = bind.FactorTOTP
+		g.Factor = auth.FactorTOTP
 	}
 	return g, nil
 }
 
-// Access implements bind.SessionKeeper. Nobody may read the whole directory.
-func (b *backend) Access(_ context.Context, _ string, s bind.Session, _ netip.Addr) (search bool, err error) {
+// Access implements auth.SessionKeeper. Nobody may read the whole directory.
+func (b *backend) Access(_ context.Context, _ string, s auth.Session, _ netip.Addr) (search bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.access++
 	if _, ok := b.sessions[s.Hash]; !ok {
-		return false, bind.ErrSessionGone
+		return false, auth.ErrSessionGone
 	}
 	return false, nil
 }
 
-// EndSession implements bind.SessionKeeper: the unbind flow logs out.
-func (b *backend) EndSession(_ context.Context, _ string, s bind.Session, _ netip.Addr) error {
+// EndSession implements auth.SessionKeeper: the unbind flow logs out.
+func (b *backend) EndSession(_ context.Context, _ string, s auth.Session, _ netip.Addr) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.sessions[s.Hash]; !ok {
-		return bind.ErrSessionGone
+		return auth.ErrSessionGone
 	}
 	delete(b.sessions, s.Hash)
 	b.authentik.events++ // logout
@@ -100,7 +101,7 @@ func (b *backend) expire() (over []string) {
 	return over
 }
 
-// Stamps implements bind.Stamper.
+// Stamps implements auth.Stamper.
 func (b *backend) Stamps(a directory.Account) (password, factor string) { return a.Changed, "" }
 
 // LoginName implements bind.Directory.

@@ -11,10 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/ldap"
-	"ldapd/internal/pairing"
+	"ldapd/internal/login"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
 )
@@ -40,7 +41,7 @@ type world struct {
 
 	backend        *backend
 	book           *verified.Book
-	logins         *pairing.Tracker
+	logins         *login.Tracker
 	pipeline       *bind.Pipeline
 	cached, direct outpost
 	conns          uint64
@@ -72,7 +73,7 @@ func newWorld(ctx context.Context, o Options, rest, parts int) (*world, error) {
 	if w.book, err = verified.Open(ctx, verified.Options{Store: cache.NewMemory(w.now), Keys: keys, Now: w.now}); err != nil {
 		return nil, err
 	}
-	w.logins = pairing.New(w.now)
+	w.logins = login.New(w.now)
 	w.pipeline = bind.New(bind.Options{ // with the defaults of ldapd.example.yaml
 		Directory:      func(ldap.DN) (bind.Directory, error) { return w.backend, nil },
 		Authenticator:  w.backend,
@@ -206,7 +207,7 @@ func (w *world) bind(ctx context.Context, c *client, now time.Time) error {
 		c.reasons++
 	}
 	err := w.ask(ctx, c)
-	var denied *bind.Denied
+	var denied *auth.Denied
 	switch {
 	case errors.As(err, &denied) && right:
 		w.Ldapd.Denied++
@@ -232,7 +233,7 @@ func (w *world) ask(ctx context.Context, c *client) error {
 	w.conns++
 	conn := w.conns
 	w.logins.Searched(conn, nextcloud, search.Result{
-		Login: &search.Login{Name: c.name, Code: bind.Secret(c.code), Base: base, User: uuid(c.person)},
+		Login: &search.Login{Name: c.name, Code: auth.Secret(c.code), Base: base, User: uuid(c.person)},
 	})
 	_, err := w.pipeline.Bind(ctx, bind.Request{DN: c.dn, Password: []byte(c.password), Addr: nextcloud})
 	w.logins.Closed(conn)

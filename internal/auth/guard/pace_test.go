@@ -1,4 +1,4 @@
-package bind
+package guard
 
 import (
 	"context"
@@ -8,28 +8,29 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 )
 
-// counter is an Authenticator that denies everything.
+// counter is an auth.Authenticator that denies everything.
 type counter int
 
-func (c *counter) Authenticate(context.Context, Attempt) (Granted, error) {
+func (c *counter) Authenticate(context.Context, auth.Attempt) (auth.Granted, error) {
 	*c++
-	return Granted{}, &Denied{Reason: WrongPassword}
+	return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
 }
 
 func TestPace(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	var calls counter
 	p := NewPace(&calls, 3, 5, func() time.Time { return now })
-	try := func(user, addr, password string) Reason {
-		_, err := p.Authenticate(t.Context(), Attempt{
+	try := func(user, addr, password string) auth.Reason {
+		_, err := p.Authenticate(t.Context(), auth.Attempt{
 			Name: user, Account: directory.Account{UUID: user}, Known: true,
-			Addr: netip.MustParseAddr(addr), Password: Secret(password),
+			Addr: netip.MustParseAddr(addr), Password: auth.Secret(password),
 		})
-		var l *Limited
+		var l *auth.Limited
 		if !errors.As(err, &l) {
 			return ""
 		}
@@ -39,7 +40,7 @@ func TestPace(t *testing.T) {
 		}
 		return l.Reason
 	}
-	for i, want := range []Reason{"", "", "", PaceUser} {
+	for i, want := range []auth.Reason{"", "", "", auth.PaceUser} {
 		if got := try("alice", "192.0.2.1", fmt.Sprint(i)); got != want {
 			t.Errorf("attempt %d of alice: %q, want %q", i, got, want)
 		}
@@ -47,10 +48,10 @@ func TestPace(t *testing.T) {
 	if got := try("alice", "192.0.2.1", "2"); got != "" {
 		t.Errorf("the last credential again: %q", got)
 	}
-	if got := try("alice", "192.0.2.2", "x"); got != PaceUser {
+	if got := try("alice", "192.0.2.2", "x"); got != auth.PaceUser {
 		t.Errorf("alice from elsewhere: %q", got)
 	}
-	for i, want := range []Reason{"", "", PaceAddress} {
+	for i, want := range []auth.Reason{"", "", auth.PaceAddress} {
 		if got := try(fmt.Sprint("user", i), "192.0.2.1", "x"); got != want {
 			t.Errorf("another user of the address, %d: %q, want %q", i, got, want)
 		}
@@ -71,29 +72,9 @@ func TestPaceUnlimited(t *testing.T) {
 	var calls counter
 	p := NewPace(&calls, 0, 0, nil)
 	for i := range 100 {
-		p.Authenticate(t.Context(), Attempt{Name: "alice", Password: Secret(fmt.Sprint(i))})
+		p.Authenticate(t.Context(), auth.Attempt{Name: "alice", Password: auth.Secret(fmt.Sprint(i))})
 	}
 	if calls != 100 {
 		t.Errorf("%d of 100 attempts got through", calls)
-	}
-}
-
-func TestPipelineAnswersBusyBeyondThePace(t *testing.T) {
-	var calls counter
-	p := New(Options{
-		Directory:     func(ldap.DN) (Directory, error) { return nil, nil },
-		Authenticator: NewPace(&calls, 1, 0, nil),
-	})
-	var codes []ldap.ResultCode
-	for _, password := range []string{"a", "b"} {
-		_, err := p.Bind(t.Context(), Request{DN: "cn=alice", Password: []byte(password)})
-		var res *ldap.Error
-		if !errors.As(err, &res) {
-			t.Fatal(err)
-		}
-		codes = append(codes, res.Code)
-	}
-	if codes[0] != ldap.ResultInvalidCredentials || codes[1] != ldap.ResultBusy {
-		t.Errorf("answers %v", codes)
 	}
 }

@@ -1,4 +1,9 @@
-package bind
+// Package auth says what a backend is: what it is asked, and the three answers
+// that it may give. A credential is granted, it is denied, or that cannot be
+// determined. They are kept apart because clients act on them: Nextcloud ends
+// all sessions of a user whose bind was denied, and waits when it could not be
+// determined.
+package auth
 
 import (
 	"context"
@@ -10,9 +15,11 @@ import (
 
 // Authenticator proves a credential.
 type Authenticator interface {
-	// Authenticate returns a *Denied if the credential is wrong, and any
-	// other error if that could not be told. It takes the same time
-	// whatever it is denied for, also for a user who is not known.
+	// Authenticate grants only what it checked: a password that somebody
+	// compared, and the factor that was asked for. It returns a *Denied if the
+	// credential is wrong or the user may not bind, a *Limited if it was asked
+	// too often, and any other error if that could not be determined. It takes
+	// the same time whatever it is denied for, also for a user who is not known.
 	Authenticate(ctx context.Context, a Attempt) (Granted, error)
 }
 
@@ -20,13 +27,16 @@ type Authenticator interface {
 type Attempt struct {
 	Name    string            // the login name as the client wrote it, without a code
 	Account directory.Account // if not Known, at most the Base; without that it is no DN of a user
-	Known   bool
+	Known   bool              // the directory has the user
 
 	Password Secret
 	Code     Secret // empty: none
 	CodeIn   CodeIn
 
-	Addr netip.Addr
+	Addr netip.Addr // of the client; the zero value counts as one address
+	// Home says that the attempt comes from where the user was granted before,
+	// so that what strangers do elsewhere is not held against it.
+	Home bool
 
 	// Of a bind that was right before, and is asked about again.
 	Cookie Secret // Granted.Cookie of that bind; empty: none
@@ -49,7 +59,7 @@ type Granted struct {
 	Username string
 	Search   bool // may read the whole directory
 	Source   Source
-	Factor   Factor
+	Factor   Factor // that was asked for and proved now
 
 	Session *Session // left behind at the backend; nil: none
 	Cookie  Secret   // with it the backend asks for no factor for a while; empty: none

@@ -1,4 +1,4 @@
-package bind_test
+package guard_test
 
 import (
 	"context"
@@ -11,37 +11,38 @@ import (
 	"testing"
 	"time"
 
-	"ldapd/internal/bind"
+	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/directory"
 )
 
 // authFunc is an authenticator that counts its calls.
 type authFunc struct {
 	calls atomic.Int64
-	do    func(context.Context, bind.Attempt) (bind.Granted, error)
+	do    func(context.Context, auth.Attempt) (auth.Granted, error)
 }
 
-func (a *authFunc) Authenticate(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+func (a *authFunc) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 	a.calls.Add(1)
 	return a.do(ctx, at)
 }
 
-func grant(context.Context, bind.Attempt) (bind.Granted, error) {
-	return bind.Granted{Source: bind.SourceFlow}, nil
+func grant(context.Context, auth.Attempt) (auth.Granted, error) {
+	return auth.Granted{Source: auth.SourceFlow}, nil
 }
 
-func attempt(name, password string) bind.Attempt {
-	return bind.Attempt{
+func attempt(name, password string) auth.Attempt {
+	return auth.Attempt{
 		Name: name, Known: true,
-		Account:  directory.Account{UUID: "uuid of " + name, Username: name, Base: base},
-		Password: bind.Secret(password),
+		Account:  directory.Account{UUID: "uuid of " + name, Username: name, Base: "dc=example,dc=org"},
+		Password: auth.Secret(password),
 		Addr:     netip.MustParseAddr("192.0.2.1"),
 	}
 }
 
 // together calls the authenticator from n goroutines, and releases it when
 // all of them wait.
-func together(t *testing.T, auth bind.Authenticator, n int, a bind.Attempt, release chan struct{}) []error {
+func together(t *testing.T, next auth.Authenticator, n int, a auth.Attempt, release chan struct{}) []error {
 	t.Helper()
 	errs := make([]error, n)
 	var started, done sync.WaitGroup
@@ -49,7 +50,7 @@ func together(t *testing.T, auth bind.Authenticator, n int, a bind.Attempt, rele
 	for i := range n {
 		done.Go(func() {
 			started.Done()
-			_, errs[i] = auth.Authenticate(t.Context(), a)
+			_, errs[i] = next.Authenticate(t.Context(), a)
 		})
 	}
 	started.Wait()
@@ -61,11 +62,11 @@ func together(t *testing.T, auth bind.Authenticator, n int, a bind.Attempt, rele
 func TestThousandIdenticalBindsAreOneCall(t *testing.T) {
 	release := make(chan struct{})
 	waiting := make(chan struct{}, 1000)
-	a := &authFunc{do: func(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+	a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 		<-release
-		return bind.Granted{Search: true}, nil
+		return auth.Granted{Search: true}, nil
 	}}
-	flights := bind.NewFlights(a)
+	flights := guard.NewFlights(a)
 	var done sync.WaitGroup
 	for range 1000 {
 		done.Go(func() {
@@ -90,15 +91,15 @@ func TestThousandIdenticalBindsAreOneCall(t *testing.T) {
 
 func TestThousandWrongBindsAreOneCall(t *testing.T) {
 	release := make(chan struct{})
-	a := &authFunc{do: func(context.Context, bind.Attempt) (bind.Granted, error) {
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
 		<-release
-		return bind.Granted{}, &bind.Denied{Reason: bind.WrongPassword}
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
 	}}
 	// Some come when the call is over, which must not make a difference.
-	auth := bind.NewFlights(bind.NewDenials(bind.NewQueue(a, 4), 10*time.Second, newClock().Now))
-	for _, err := range together(t, auth, 1000, attempt("alice", "wrong"), release) {
-		var d *bind.Denied
-		if !errors.As(err, &d) || d.Reason != bind.WrongPassword {
+	flights := guard.NewFlights(guard.NewDenials(guard.NewQueue(a, 4), 10*time.Second, newClock().Now))
+	for _, err := range together(t, flights, 1000, attempt("alice", "wrong"), release) {
+		var d *auth.Denied
+		if !errors.As(err, &d) || d.Reason != auth.WrongPassword {
 			t.Fatalf("error %v", err)
 		}
 	}
@@ -109,29 +110,29 @@ func TestThousandWrongBindsAreOneCall(t *testing.T) {
 
 func TestFlightsKeepApart(t *testing.T) {
 	first := attempt("alice", "secret")
-	for name, change := range map[string]func(*bind.Attempt){
-		"user":     func(a *bind.Attempt) { a.Account.UUID = "other" },
-		"rename":   func(a *bind.Attempt) { a.Account.Username = "other" },
-		"base":     func(a *bind.Attempt) { a.Account.Base = "dc=other" },
-		"password": func(a *bind.Attempt) { a.Password = "other" },
-		"code":     func(a *bind.Attempt) { a.Code = "123456" },
-		"code in":  func(a *bind.Attempt) { a.CodeIn = bind.InUsername },
-		"boundary": func(a *bind.Attempt) { a.Password, a.Code = "secre", "t" },
-		"address":  func(a *bind.Attempt) { a.Addr = netip.MustParseAddr("192.0.2.2") },
-		"unknown":  func(a *bind.Attempt) { a.Known = false },
+	for name, change := range map[string]func(*auth.Attempt){
+		"user":     func(a *auth.Attempt) { a.Account.UUID = "other" },
+		"rename":   func(a *auth.Attempt) { a.Account.Username = "other" },
+		"base":     func(a *auth.Attempt) { a.Account.Base = "dc=other" },
+		"password": func(a *auth.Attempt) { a.Password = "other" },
+		"code":     func(a *auth.Attempt) { a.Code = "123456" },
+		"code in":  func(a *auth.Attempt) { a.CodeIn = auth.InUsername },
+		"boundary": func(a *auth.Attempt) { a.Password, a.Code = "secre", "t" },
+		"address":  func(a *auth.Attempt) { a.Addr = netip.MustParseAddr("192.0.2.2") },
+		"unknown":  func(a *auth.Attempt) { a.Known = false },
 	} {
 		t.Run(name, func(t *testing.T) {
 			release, entered := make(chan struct{}), make(chan struct{}, 2)
-			a := &authFunc{do: func(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+			a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 				entered <- struct{}{}
 				<-release
-				return bind.Granted{}, nil
+				return auth.Granted{}, nil
 			}}
-			flights := bind.NewFlights(a)
+			flights := guard.NewFlights(a)
 			second := first
 			change(&second)
 			var done sync.WaitGroup
-			for _, at := range []bind.Attempt{first, second} {
+			for _, at := range []auth.Attempt{first, second} {
 				done.Go(func() { flights.Authenticate(t.Context(), at) })
 			}
 			<-entered
@@ -145,17 +146,17 @@ func TestFlightsKeepApart(t *testing.T) {
 func TestFlightGoesOnForTheOthers(t *testing.T) {
 	entered, ended := make(chan struct{}), make(chan error, 1)
 	release := make(chan struct{})
-	a := &authFunc{do: func(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+	a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 		close(entered)
 		select {
 		case <-release:
-			return bind.Granted{}, nil
+			return auth.Granted{}, nil
 		case <-ctx.Done():
 			ended <- ctx.Err()
-			return bind.Granted{}, ctx.Err()
+			return auth.Granted{}, ctx.Err()
 		}
 	}}
-	flights := bind.NewFlights(a)
+	flights := guard.NewFlights(a)
 	first, leave := context.WithCancel(t.Context())
 	results := make(chan error, 2)
 	go func() {
@@ -188,16 +189,16 @@ func TestFlightGoesOnForTheOthers(t *testing.T) {
 func TestFlightStopsWhenNobodyWaits(t *testing.T) {
 	entered, ended := make(chan struct{}, 2), make(chan error)
 	a := &authFunc{}
-	a.do = func(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+	a.do = func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 		entered <- struct{}{}
 		if a.calls.Load() > 1 {
-			return bind.Granted{Search: true}, nil
+			return auth.Granted{Search: true}, nil
 		}
 		<-ctx.Done()
 		ended <- ctx.Err()
-		return bind.Granted{}, ctx.Err()
+		return auth.Granted{}, ctx.Err()
 	}
-	flights := bind.NewFlights(a)
+	flights := guard.NewFlights(a)
 	ctx, leave := context.WithCancel(t.Context())
 	result := make(chan error)
 	go func() {
@@ -222,11 +223,11 @@ func TestFlightStopsWhenNobodyWaits(t *testing.T) {
 }
 
 func TestFlightPanicReachesTheCaller(t *testing.T) {
-	a := &authFunc{do: func(context.Context, bind.Attempt) (bind.Granted, error) { panic("boom") }}
-	flights := bind.NewFlights(a)
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") }}
+	flights := guard.NewFlights(a)
 	func() {
 		defer func() {
-			if p := fmt.Sprint(recover()); !strings.HasPrefix(p, "boom\n") || !strings.Contains(p, "flight_test.go") {
+			if p := fmt.Sprint(recover()); !strings.HasPrefix(p, "boom\n") || !strings.Contains(p, "flights_test.go") {
 				t.Errorf("panic %.100s", p)
 			}
 		}()
@@ -240,10 +241,10 @@ func TestFlightPanicReachesTheCaller(t *testing.T) {
 
 func TestDenialsRemember(t *testing.T) {
 	var outcome error
-	a := &authFunc{do: func(context.Context, bind.Attempt) (bind.Granted, error) { return bind.Granted{}, outcome }}
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { return auth.Granted{}, outcome }}
 	clock := newClock()
-	denials := bind.NewDenials(a, 10*time.Second, clock.Now)
-	ask := func(at bind.Attempt, calls int64) {
+	denials := guard.NewDenials(a, 10*time.Second, clock.Now)
+	ask := func(at auth.Attempt, calls int64) {
 		t.Helper()
 		before := a.calls.Load()
 		if _, err := denials.Authenticate(t.Context(), at); !errors.Is(err, outcome) {
@@ -253,7 +254,7 @@ func TestDenialsRemember(t *testing.T) {
 			t.Errorf("%d calls, want %d", n, calls)
 		}
 	}
-	outcome = &bind.Denied{Reason: bind.WrongCode, Final: true}
+	outcome = &auth.Denied{Reason: auth.WrongCode, Final: true}
 	ask(attempt("alice", "wrong"), 1)
 	ask(attempt("alice", "wrong"), 0)
 	ask(attempt("alice", "other"), 1)
@@ -278,12 +279,12 @@ func TestDenialsRemember(t *testing.T) {
 func TestQueueBoundsAndKeepsOrder(t *testing.T) {
 	release := make(chan struct{})
 	entered := make(chan string, 10)
-	a := &authFunc{do: func(ctx context.Context, at bind.Attempt) (bind.Granted, error) {
+	a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 		entered <- at.Name
 		<-release
-		return bind.Granted{}, nil
+		return auth.Granted{}, nil
 	}}
-	q := bind.NewQueue(a, 2)
+	q := guard.NewQueue(a, 2)
 	var done sync.WaitGroup
 	for i := range 6 {
 		done.Go(func() { q.Authenticate(t.Context(), attempt(fmt.Sprint(i), "secret")) })
@@ -311,32 +312,5 @@ func TestQueueBoundsAndKeepsOrder(t *testing.T) {
 	done.Wait()
 	if r, w := q.Running(), q.Waiting(); r != 0 || w != 0 {
 		t.Errorf("%d run, %d wait at the end", r, w)
-	}
-}
-
-// TestFinalStopsReadings: authentik counts each wrong password, so a reading
-// that cannot be right must not be tried.
-func TestFinalStopsReadings(t *testing.T) {
-	tests := []struct {
-		name   string
-		denied bind.Denied
-		calls  int64
-		want   string
-	}{
-		{"wrong password", bind.Denied{Reason: bind.WrongPassword}, 2, "denied wrong_password 49"},
-		{"wrong code", bind.Denied{Reason: bind.WrongCode, Final: true}, 1, "denied wrong_code 49"},
-		{"no access", bind.Denied{Reason: bind.NoAccess, Final: true}, 1, "denied no_access 50"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			a := &authFunc{do: func(context.Context, bind.Attempt) (bind.Granted, error) { return bind.Granted{}, &tt.denied }}
-			s := newServer(t, nil, func(o *bind.Options) { o.Authenticator = a })
-			if got := words(s.bind(t, userDN("bob"), "secret;123456")); got != tt.want {
-				t.Errorf("%s, want %s", got, tt.want)
-			}
-			if n := a.calls.Load(); n != tt.calls {
-				t.Errorf("%d readings tried, want %d", n, tt.calls)
-			}
-		})
 	}
 }

@@ -4,7 +4,7 @@
 // search found. While that bind is in flight, the first connection is still
 // there and has done nothing since its login search but base reads of that
 // user's entry. So no time decides what belongs together.
-package pairing
+package login
 
 import (
 	"net/netip"

@@ -1,8 +1,9 @@
-package bind
+package guard
 
 import (
 	"context"
 	"fmt"
+	"ldapd/internal/auth"
 	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
@@ -11,18 +12,18 @@ import (
 // Queue is an Authenticator that lets so many attempts at a time through to
 // another one. The rest waits, in order, until its context ends.
 type Queue struct {
-	auth    Authenticator
+	next    auth.Authenticator
 	turns   *semaphore.Weighted
 	waiting atomic.Int64
 	running atomic.Int64
 }
 
-var _ Authenticator = (*Queue)(nil)
+var _ auth.Authenticator = (*Queue)(nil)
 
 // NewQueue returns a queue for n attempts at a time, before another
 // authenticator.
-func NewQueue(auth Authenticator, n int) *Queue {
-	return &Queue{auth: auth, turns: semaphore.NewWeighted(int64(max(n, 1)))}
+func NewQueue(next auth.Authenticator, n int) *Queue {
+	return &Queue{next: next, turns: semaphore.NewWeighted(int64(max(n, 1)))}
 }
 
 // Waiting returns how many attempts wait for their turn, for the metric.
@@ -31,16 +32,16 @@ func (q *Queue) Waiting() int64 { return q.waiting.Load() }
 // Running returns how many attempts are under way, for the metric.
 func (q *Queue) Running() int64 { return q.running.Load() }
 
-// Authenticate implements Authenticator.
-func (q *Queue) Authenticate(ctx context.Context, a Attempt) (Granted, error) {
+// Authenticate implements auth.Authenticator.
+func (q *Queue) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 	q.waiting.Add(1)
 	err := q.turns.Acquire(ctx, 1)
 	q.waiting.Add(-1)
 	if err != nil {
-		return Granted{}, fmt.Errorf("wait for a turn to authenticate: %w", err)
+		return auth.Granted{}, fmt.Errorf("wait for a turn to authenticate: %w", err)
 	}
 	defer q.turns.Release(1)
 	q.running.Add(1)
 	defer q.running.Add(-1)
-	return q.auth.Authenticate(ctx, a)
+	return q.next.Authenticate(ctx, a)
 }

@@ -1,8 +1,9 @@
-package bind
+package guard
 
 import (
 	"context"
 	"fmt"
+	"ldapd/internal/auth"
 	"runtime/debug"
 	"sync"
 )
@@ -11,18 +12,18 @@ import (
 // way at the same time, answered by one. That one goes on as long as somebody
 // waits for it.
 type Flights struct {
-	auth Authenticator
-	key  key
+	next auth.Authenticator
+	key  Key
 
 	mu      sync.Mutex
-	flights map[digest]*flight
+	flights map[Digest]*flight
 }
 
-var _ Authenticator = (*Flights)(nil)
+var _ auth.Authenticator = (*Flights)(nil)
 
 // NewFlights returns Flights before another authenticator.
-func NewFlights(auth Authenticator) *Flights {
-	return &Flights{auth: auth, key: newKey(), flights: make(map[digest]*flight)}
+func NewFlights(next auth.Authenticator) *Flights {
+	return &Flights{next: next, key: NewKey(), flights: make(map[Digest]*flight)}
 }
 
 // flight is an attempt under way.
@@ -31,7 +32,7 @@ type flight struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when what follows is set
 
-	granted Granted
+	granted auth.Granted
 	err     error
 	panic   any
 }
@@ -47,17 +48,17 @@ func (s *Flights) Waiting() int {
 	return n
 }
 
-// Authenticate implements Authenticator.
-func (s *Flights) Authenticate(ctx context.Context, a Attempt) (Granted, error) {
+// Authenticate implements auth.Authenticator.
+func (s *Flights) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
 	if err := ctx.Err(); err != nil {
-		return Granted{}, fmt.Errorf("authenticate: %w", err)
+		return auth.Granted{}, fmt.Errorf("authenticate: %w", err)
 	}
 	f, leave := s.join(ctx, a)
 	defer leave()
 	select {
 	case <-f.done:
 	case <-ctx.Done():
-		return Granted{}, fmt.Errorf("wait for an identical bind: %w", ctx.Err())
+		return auth.Granted{}, fmt.Errorf("wait for an identical bind: %w", ctx.Err())
 	}
 	if f.panic != nil {
 		panic(f.panic) // each connection reports it as its own
@@ -66,8 +67,8 @@ func (s *Flights) Authenticate(ctx context.Context, a Attempt) (Granted, error) 
 }
 
 // join gets a caller aboard; leave must be called when it is done waiting.
-func (s *Flights) join(ctx context.Context, a Attempt) (f *flight, leave func()) {
-	id := s.key.attempt(a)
+func (s *Flights) join(ctx context.Context, a auth.Attempt) (f *flight, leave func()) {
+	id := s.key.Attempt(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f = s.flights[id]
@@ -89,7 +90,7 @@ func (s *Flights) join(ctx context.Context, a Attempt) (f *flight, leave func())
 }
 
 // fly ends when the authenticator does, which the last caller to leave sees to.
-func (s *Flights) fly(ctx context.Context, id digest, f *flight, a Attempt) {
+func (s *Flights) fly(ctx context.Context, id Digest, f *flight, a auth.Attempt) {
 	defer func() {
 		if p := recover(); p != nil {
 			f.panic = fmt.Sprintf("%v\n%s", p, debug.Stack())
@@ -99,11 +100,11 @@ func (s *Flights) fly(ctx context.Context, id digest, f *flight, a Attempt) {
 		s.mu.Unlock()
 		close(f.done)
 	}()
-	f.granted, f.err = s.auth.Authenticate(ctx, a)
+	f.granted, f.err = s.next.Authenticate(ctx, a)
 }
 
 // remove keeps further callers from getting aboard.
-func (s *Flights) remove(id digest, f *flight) {
+func (s *Flights) remove(id Digest, f *flight) {
 	if s.flights[id] == f {
 		delete(s.flights, id)
 	}

@@ -1,0 +1,72 @@
+package recent
+
+import "time"
+
+// Digest stands for what is counted, and for what it is counted under.
+type Digest = [16]byte
+
+// secrets is how many different secrets of a key are told apart.
+const secrets = 16
+
+// Counter counts under keys within a window of time, which begins with the
+// first thing that is counted. It is not safe for concurrent use.
+type Counter struct {
+	window  time.Duration
+	tallies Map[Digest, tally]
+}
+
+type tally struct {
+	since time.Time // the first that was counted
+	n     int
+	last  [secrets]Digest // the latest, n modulo its length being the next place
+}
+
+// NewCounter returns a counter for at most max keys, of about 300 bytes each.
+func NewCounter(window time.Duration, max int) Counter {
+	return Counter{window: window, tallies: NewMap[Digest, tally](max)}
+}
+
+func (c *Counter) find(key Digest, now time.Time) (tally, bool) {
+	t, ok := c.tallies.Get(key)
+	// A clock that was set back must not stretch the window.
+	if age := now.Sub(t.since); !ok || age < 0 || age >= c.window {
+		return tally{}, false
+	}
+	return t, true
+}
+
+// N returns what was counted under a key.
+func (c *Counter) N(key Digest, now time.Time) int {
+	t, _ := c.find(key, now)
+	return t.n
+}
+
+// Has reports that a secret is among the latest 16 that were counted.
+func (c *Counter) Has(key, secret Digest, now time.Time) bool {
+	t, ok := c.find(key, now)
+	if !ok || secret == (Digest{}) {
+		return false
+	}
+	for _, s := range t.last[:min(t.n, secrets)] {
+		if s == secret {
+			return true
+		}
+	}
+	return false
+}
+
+// Add counts a secret, and reports that it did: one that Has knows counts once,
+// the zero secret always.
+func (c *Counter) Add(key, secret Digest, now time.Time) bool {
+	if c.Has(key, secret, now) {
+		return false
+	}
+	t, ok := c.find(key, now)
+	if !ok {
+		t = tally{since: now}
+	}
+	t.last[t.n%secrets] = secret
+	t.n++
+	c.tallies.Put(key, t)
+	return true
+}
