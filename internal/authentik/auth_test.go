@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/auth/guard"
 	"ldapd/internal/authentik/authentiktest"
 	"ldapd/internal/bind"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
+	"ldapd/internal/policy"
 )
 
 const userBase = "dc=ldap,dc=goauthentik,dc=io"
@@ -40,7 +42,7 @@ func (p people) AccountByName(name string) (directory.Account, bool) {
 type binder struct {
 	*flows
 	*bind.Pipeline
-	auth     *guard.Flights
+	auth     auth.Authenticator
 	provider Provider
 
 	mu       sync.Mutex
@@ -64,12 +66,12 @@ func newBinder(t *testing.T, o authentiktest.Options, loaded ...string) *binder 
 		defer b.mu.Unlock()
 		b.observed = append(b.observed, f)
 	})
-	b.auth = guard.NewFlights(guard.NewDenials(guard.NewQueue(auth, 8), 10*time.Second, nil))
+	b.auth = guard.NewDenials(guard.NewQueue(auth, 8), 10*time.Second, nil)
 	b.Pipeline = bind.New(bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return p, nil },
 		Authenticator:  b.auth,
 		CodeInPassword: true,
-		CodeInUsername: true,
+		Rules:          policy.Rules{CodeInUsername: true},
 		Separator:      ";",
 	})
 	return b
@@ -236,7 +238,7 @@ func (b *binder) many(t *testing.T, n int, secret string) map[string]int {
 			outcomes[got]++
 		})
 	}
-	for b.auth.Waiting() < n {
+	for b.Waiting() < n {
 		time.Sleep(time.Millisecond)
 	}
 	close(release)

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/login"
 	"ldapd/internal/mfa"
+	"ldapd/internal/policy"
 	"ldapd/internal/verified"
 	"ldapd/test/postgrestest"
 )
@@ -104,7 +106,7 @@ func TestPoisoning(t *testing.T) {
 			h = newHouse(t, func(o *bind.Options) {
 				backend.flows = o.Authenticator.(*flows)
 				o.Authenticator = backend
-				o.Limits = bind.Limits{FailuresPerAddress: 3}
+				o.Limits = guard.Limits{FailuresPerAddress: 3}
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -283,11 +285,12 @@ func TestLearnedElsewhere(t *testing.T) {
 func (h *house) replica(store verified.Store) *house {
 	o := h.options
 	o.Book = openBook(h.T, store, h.flows.Now)
-	o.Metrics, o.Logins = nil, login.New(h.flows.Now)
+	tracker := login.New(h.flows.Now)
+	o.Metrics, o.Logins = nil, tracker
 	p := bind.New(o)
 	h.Cleanup(p.Close)
 	r := *h
-	r.Pipeline, r.options, r.logins = p, o, o.Logins.(*login.Tracker)
+	r.Pipeline, r.options, r.logins = p, o, tracker
 	return &r
 }
 
@@ -295,7 +298,7 @@ func (h *house) replica(store verified.Store) *house {
 type sharedStore interface {
 	verified.Store
 	mfa.UsedCodes
-	bind.Tallies
+	guard.Tallies
 }
 
 // meeting lets callers pass two at a time.
@@ -371,7 +374,7 @@ func TestOneCodeAtTwoReplicas(t *testing.T) {
 				replicas[i] = newServer(t, s, func(o *bind.Options) {
 					o.Authenticator = &turnstile{o.Authenticator.(*local.Authenticator), door}
 					o.Book = openBook(t, s, o.Now)
-					o.Memory = bind.Memory{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: bind.ScopeLogin, Remember: time.Hour}
+					o.Rules = policy.Rules{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: policy.ScopeLogin, Remember: time.Hour}
 					o.Tallies = s
 				})
 				defer replicas[i].Close()

@@ -12,6 +12,7 @@ import (
 	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/ldap"
+	"ldapd/internal/policy"
 )
 
 // answer puts the outcome of a bind like bindAs, from any goroutine.
@@ -421,31 +422,31 @@ func TestForgedSessionEnds(t *testing.T) {
 func TestScopeChanges(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("login", h.login("alice;111111", "secret"), byCode)
-	as := func(scope bind.Scope) {
-		h.options.Memory.Scope = scope
+	as := func(scope policy.Scope) {
+		h.options.Rules.Scope = scope
 		h.restart()
 	}
-	as(bind.ScopeClient)
+	as(policy.ScopeClient)
 	h.want("client: plain", h.plain(nextcloud, "alice", "secret"), byProof)
 	h.want("client: from elsewhere", h.plain(elsewhere, "alice", "secret"), missing)
 	h.want("client: login elsewhere", h.plain(elsewhere, "alice;222222", "secret"), byCode)
 	h.want("client: from there", h.plain(elsewhere, "alice", "secret"), byProof)
-	as(bind.ScopeOff)
+	as(policy.ScopeOff)
 	h.want("off: plain", h.plain(nextcloud, "alice", "secret"), missing)
 	h.want("off: the first code", h.login("alice;111111", "secret"), wrongCode)
 	h.want("off: a new code", h.login("alice;333333", "secret"), byCode)
 	h.want("off: once more", h.login("alice;333333", "secret"), wrongCode)
 	h.want("off: wrong", h.login("alice;333333", "wrong"), wrongPass)
-	as(bind.ScopeLogin)
+	as(policy.ScopeLogin)
 	h.want("login: plain", h.login("alice", "secret"), missing)
 	h.want("login: alone", h.plain(nextcloud, "alice", "secret"), unpaired)
 	for _, code := range []string{"111111", "222222", "333333"} {
 		h.want("login: "+code, h.login("alice;"+code, "secret"), byProof)
 	}
 	h.want("login: another code", h.login("alice;444444", "secret"), wrongCode)
-	as(bind.ScopeUser)
+	as(policy.ScopeUser)
 	h.want("user: plain", h.plain(marked, "alice", "secret"), byProof)
-	as(bind.ScopeLogin)
+	as(policy.ScopeLogin)
 	h.want("login again: alone", h.plain(marked, "alice", "secret"), unpaired)
 	h.want("login again: plain", h.login("alice", "secret"), missing)
 }

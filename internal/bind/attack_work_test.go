@@ -18,6 +18,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/login"
+	"ldapd/internal/policy"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
 )
@@ -136,7 +137,7 @@ func TestManyWrongPasswords(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHouse(t, func(o *bind.Options) {
-				o.Limits = bind.Limits{FailuresPerUser: 10, FailuresPerAddress: 30}
+				o.Limits = guard.Limits{FailuresPerUser: 10, FailuresPerAddress: 30}
 				backend := o.Authenticator.(*flows)
 				o.Authenticator = &tampered{backend, guard.NewPace(backend, 60, 0, o.Now).Authenticate}
 			})
@@ -269,8 +270,8 @@ groups:
 			p := bind.New(bind.Options{
 				Directory:      func(ldap.DN) (bind.Directory, error) { return trees[0], nil },
 				Authenticator:  local.NewAuthenticator(file, cache.NewMemory(c.Now), c.Now),
-				CodeInPassword: true, CodeInUsername: true, Separator: ";",
-				Memory: bind.Memory{Scope: bind.ScopeLogin}, Logins: logins, Now: c.Now,
+				CodeInPassword: true, Separator: ";",
+				Memory: policy.Rules{Scope: policy.ScopeLogin}, Logins: logins, Now: c.Now,
 			})
 			defer p.Close()
 			const conn = 1

@@ -1,7 +1,6 @@
-// Package bind decides who a connection is. A bind has three outcomes: it is
-// granted, it is denied, or it cannot be told. They are kept apart because
-// clients act on them: Nextcloud ends all sessions of a user whose bind was
-// denied, and waits when it could not be told.
+// Package bind decides who a connection is. Read it from Pipeline.Bind on: each
+// step takes values and returns values. What memory makes of a bind is decided
+// by package policy; a backend answers where it must (package auth).
 package bind
 
 import (
@@ -18,7 +17,8 @@ import (
 	"ldapd/internal/auth/guard"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
-	"ldapd/internal/mfa"
+	"ldapd/internal/login"
+	"ldapd/internal/policy"
 	"ldapd/internal/verified"
 )
 
@@ -37,6 +37,7 @@ type Request struct {
 	DN       string
 	Password []byte
 	Addr     netip.Addr // of the client; the zero value counts as one address
+	Peer     netip.Addr // of the proxy that named Addr; Addr or zero: there is none
 }
 
 // Identity is who a connection is bound as.
@@ -45,7 +46,7 @@ type Identity struct {
 	Username string
 	Entry    string // DN of the user's entry
 	Base     string // base DN of the user's tree
-	Search   bool   // may read the whole directory
+	Search   bool   // may read the whole directory, when it was bound
 
 	Source auth.Source // how the bind was granted, for the log
 	Factor auth.Factor
@@ -58,19 +59,16 @@ func (i *Identity) DN() string { return i.Entry }
 type Options struct {
 	// Directory returns the tree that a DN belongs to, as it is at the
 	// moment; nil if it belongs to none. The error says that this cannot be
-	// told, because no tree was loaded yet.
+	// determined, because no tree was loaded yet.
 	Directory     func(dn ldap.DN) (Directory, error)
 	Authenticator auth.Authenticator
 
-	// Where a one-time code may stand, and what separates it from what it
-	// stands behind.
-	CodeInPassword bool
-	CodeInUsername bool
-	Separator      string
+	CodeInPassword bool   // a one-time code may stand behind the password
+	Separator      string // of a code and what it stands behind
 
 	Book   *verified.Book // of verified binds; nil: none are kept
-	Memory Memory         // when they answer
-	Logins Logins         // nil: there are no login searches
+	Rules  policy.Rules   // when they answer; and whether a code may stand behind the name
+	Logins *login.Tracker // nil: there are no login searches
 
 	// Client says who binds from an address. One without a name, or nil: each
 	// address is a client of its own.
@@ -79,13 +77,16 @@ type Options struct {
 	// nil: it always is.
 	Synced func() time.Time
 
-	Limits  Limits
-	Tallies Tallies // shared with other replicas; nil: there are none
-	Key     []byte  // that the replicas share; nil: one of this process
+	Limits  guard.Limits
+	Tallies guard.Tallies    // shared with other replicas; nil: there are none
+	Guesses guard.GuessStore // nil: they are not kept over a restart
+	Key     []byte           // that the replicas share; nil: one of this process
 
 	Log     *zap.Logger      // of what happens in the background; nil: none
 	Metrics *Metrics         // nil: none
 	Now     func() time.Time // nil: time.Now
+	// Sleep waits for a time, or until ctx ends; nil: it does.
+	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 // Client is a program that binds its users here.
@@ -94,14 +95,22 @@ type Client struct {
 	// PerUserKeys says that it encrypts with what stands in its password
 	// field, so that no code may stand there.
 	PerUserKeys bool
+
+	named bool // by the configuration
 }
 
 // Pipeline answers binds, each in the steps of Bind.
 type Pipeline struct {
 	Options
+	key      guard.Key
 	sessions auth.SessionKeeper // nil: the authenticator leaves none
 	stamper  auth.Stamper       // nil: the authenticator knows of no changes
-	limiter  *limiter
+	rights   auth.Rights        // nil: only binds tell who may search
+	failures *guard.Failures
+	guesses  *guard.Guesses
+	pushes   *guard.Pushes
+	lane     *guard.Lane
+	flights  *guard.Flights[answer]
 	searches *searches
 	renewals renewals
 
@@ -126,9 +135,25 @@ func New(o Options) *Pipeline {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	p := &Pipeline{Options: o, limiter: newLimiter(o), searches: &searches{book: o.Book, now: o.Now, key: guard.NewKey()}}
+	if o.Sleep == nil {
+		o.Sleep = guard.Sleep
+	}
+	key := guard.NewKey()
+	if o.Key != nil {
+		key = guard.DeriveKey(o.Key)
+	}
+	p := &Pipeline{
+		Options: o, key: key,
+		failures: guard.NewFailures(o.Limits, o.Tallies, o.Now),
+		guesses:  guard.NewGuesses(o.Guesses, key, o.Now),
+		pushes:   guard.NewPushes(key, o.Now),
+		lane:     guard.NewLane(o.Now, o.Sleep),
+		flights:  guard.NewFlights[answer](),
+		searches: newSearches(o.Book, o.Now),
+	}
 	p.sessions, _ = o.Authenticator.(auth.SessionKeeper)
 	p.stamper, _ = o.Authenticator.(auth.Stamper)
+	p.rights, _ = o.Authenticator.(auth.Rights)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -139,261 +164,148 @@ func (p *Pipeline) Close() {
 	p.wg.Wait()
 }
 
-// Bind answers a request. The error is a *Denied (49 or 50), a *Limited (51), or an
-// ldap.Error: 34 for what is no DN, 52 for all that could not be told.
-//
-// What memory answers is not held to the limits: there is nothing to guess, and
-// whoever guesses a password must not lock its owner out.
+// Waiting returns how many binds wait for memory on disk or the backend, for
+// the metric; identical ones share one run.
+func (p *Pipeline) Waiting() int { return p.flights.Waiting() }
+
+// Bind answers a request. The error is an *auth.Denied (49 or 50), an
+// *auth.Limited (51), or an ldap.Error: 34 for what is no DN, 52 for all that
+// cannot be determined.
 func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
-	b, err := p.resolve(req)
+	w, err := p.resolve(req.DN)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.takeApart(b); err != nil {
-		return nil, err
-	}
-	g, ok, err := p.recall(b)
-	if ok || err != nil {
-		return b.identity(g, err)
-	}
-	if err := p.limiter.admit(ctx, p.limiter.count(b)); err != nil {
-		return nil, err
-	}
-	g, ok, err = p.search(ctx, b)
-	if !ok && err == nil {
-		g, err = p.authenticate(ctx, b)
-	}
-	if err := p.settle(ctx, b, p.explain(b, err)); err != nil {
-		p.leave(b, g)
-		return nil, err
-	}
-	if b.right != nil {
-		p.record(ctx, b, g)
-	}
-	if g.Username != "" {
-		if b.account, b.known = b.dir.AccountByName(g.Username); !b.known {
-			return nil, undetermined(errNotYet)
-		}
-	}
-	return b.identity(g, nil)
-}
-
-// errNotYet is about a user who was made a moment ago.
-var errNotYet = errors.New("the user is right, and not in the directory yet")
-
-// login is a bind under way.
-type login struct {
-	req    Request
-	client Client
-
-	name    string      // as the client wrote it, without a code
-	code    auth.Secret // on the name, in the DN or in a login search
-	dir     Directory
-	account directory.Account
-	known   bool
-
-	readings []reading
-	guarded  bool // the password ends like a code, where none may stand
-
-	// Of verified binds.
-	key                        verified.Key
-	passwordStamp, factorStamp string
-	epoch                      uint64  // of the record, from before the authentication
-	blind                      bool    // the store could not be asked
-	open                       []Login // login searches
-	looked                     bool    // for them
-	paired                     bool    // one of them is what admits
-
-	window *verified.Proof // would admit without the new code that the login has
-
-	right *auth.Attempt // the reading that was granted
-	guess *auth.Denied  // a second factor that was wrong, if the answer is that it cannot be told
-}
-
-// reading is one way to read a credential.
-type reading struct {
-	auth.Attempt
-	matched *verified.Credential // with this password
-}
-
-func (b *login) identity(g auth.Granted, err error) (*Identity, error) {
-	if err != nil {
-		return nil, err
-	}
-	a := b.account
-	return &Identity{UUID: a.UUID, Username: a.Username, Entry: a.DN, Base: a.Base, Search: g.Search, Source: g.Source, Factor: g.Factor}, nil
-}
-
-// resolve finds the user. One that does not exist goes all the way, as it must
-// not be told from one whose password is wrong.
-func (p *Pipeline) resolve(req Request) (*login, error) {
-	b := &login{req: req, name: req.DN}
-	dn, err := ldap.ParseDN(req.DN)
-	if err != nil {
-		return nil, err // 34
-	}
-	dir, err := p.Directory(dn)
-	if err != nil {
-		return nil, undetermined(err)
-	}
-	if dir == nil {
-		return b, nil
-	}
-	name, ok := dir.LoginName(dn)
-	if !ok {
-		return b, nil
-	}
-	b.name, b.dir = name, dir
-	if b.account, b.known = dir.AccountByName(name); b.known || !p.CodeInUsername {
-		return b, nil
-	}
-	if head, code, ok := mfa.Split(name, p.Separator); ok {
-		b.name, b.code = head, auth.Secret(code)
-		b.account, b.known = dir.AccountByName(head)
-	}
-	return b, nil
-}
-
-// takeApart finds the ways to read the credential, in the order to try them.
-// Their number depends on nothing but the shape of the password and the
-// client, so the time that they take tells nothing about the user.
-func (p *Pipeline) takeApart(b *login) error {
-	if len(b.req.Password) == 0 {
+	if len(req.Password) == 0 {
 		// RFC 4513, section 5.1.2.
-		return ldap.Errorf(ldap.ResultUnwillingToPerform, "unauthenticated bind: the password is empty")
+		return nil, ldap.Errorf(ldap.ResultUnwillingToPerform, "unauthenticated bind: the password is empty")
 	}
-	b.client = p.clientAt(b.req.Addr)
-	whole := auth.Attempt{Name: b.name, Account: b.account, Known: b.known, Addr: b.req.Addr, Password: auth.Secret(b.req.Password)}
-	if b.code != "" {
-		whole.Code, whole.CodeIn = b.code, auth.InUsername
+	at := p.place(w, req.Addr, req.Peer)
+	said := p.present(w, at, auth.Secret(req.Password))
+	slow, err := p.gate(ctx, w, at)
+	if err != nil {
+		return nil, err
 	}
-	head, code, ends := mfa.Split(whole.Password, p.Separator)
-	b.guarded = ends && b.client.PerUserKeys
-	if ends && p.CodeInPassword && !b.guarded {
-		split := whole
-		split.Password, split.Code, split.CodeIn = head, code, auth.InPassword
-		b.readings = append(b.readings, reading{Attempt: split})
+	a, err := p.answer(ctx, w, at, said, slow)
+	if err != nil {
+		return nil, p.explain(said, err)
 	}
-	b.readings = append(b.readings, reading{Attempt: whole})
+	return a.identity(), nil
+}
+
+// answer is who was granted, and how.
+type answer struct {
+	auth.Granted
+	who who
+	// paired says that a login search brought the code, so that it is the
+	// answer to one bind only.
+	paired bool
+}
+
+// identity is who a connection is bound as from now on.
+func (a answer) identity() *Identity {
+	acc := a.who.account
+	return &Identity{
+		UUID: acc.UUID, Username: acc.Username, Entry: acc.DN, Base: acc.Base,
+		Search: a.Search, Source: a.Source, Factor: a.Factor,
+	}
+}
+
+// gate refuses a bind beyond the limits, so that memory is no oracle; or, where
+// the user is at home, slows it down, so that he is never locked out.
+func (p *Pipeline) gate(ctx context.Context, w who, at place) (slow bool, err error) {
+	l := p.failures.Over(at.from)
+	switch {
+	case l == nil:
+		return false, nil
+	case !at.home && !at.client.named && !p.expects(w, at):
+		return false, l
+	}
+	if err := p.lane.Pause(ctx, at.from.User); err != nil {
+		return true, undetermined(err)
+	}
+	return true, nil
+}
+
+// expects reports that a login search for the user is open from the address.
+func (p *Pipeline) expects(w who, at place) bool {
+	return p.Logins != nil && w.known && p.Logins.Expects(at.addr, w.account.Base, w.account.UUID)
+}
+
+// answer asks memory, and if that does not know, does the work, once for all
+// binds that are the same.
+func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, slow bool) (answer, error) {
+	j := p.joining(w, at)
+	defer j.end()
+	a, ok, err := p.recall(ctx, w, at, said, j)
+	if ok || err != nil {
+		return a, err
+	}
+	id := p.key.Digest("bind", w.subject(), w.account.Base, at.addr.String(), string(said.code), string(said.whole))
+	a, first, err := p.flights.Do(ctx, id, func(ctx context.Context) (answer, error) {
+		own := j.again()
+		defer own.end()
+		return p.work(ctx, w, at, said, own, slow)
+	})
+	if first || err != nil {
+		return a, classified(err)
+	}
+	// It was another's work; a login search serves but one bind.
+	b, ok, err := p.recall(ctx, w, at, said, j)
+	switch {
+	case ok || err != nil:
+		return b, err
+	case a.paired:
+		return answer{}, p.undecided(at)
+	}
+	return a, nil
+}
+
+// work answers a bind that memory does not know at once. It takes care of what
+// follows from the answer.
+func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *joining, slow bool) (answer, error) {
+	a, ok, err := p.recall(ctx, w, at, said, j) // others may have been faster
+	if ok || err != nil {
+		return a, err
+	}
+	if err := p.admit(ctx, at, slow); err != nil {
+		return answer{}, err
+	}
+	found, err := p.search(ctx, w, at, said)
+	if err != nil {
+		return answer{}, err
+	}
+	if a, ok, err = p.consult(ctx, w, at, said, found, j); ok || err != nil {
+		return a, err
+	}
+	return p.prove(ctx, w, at, said, found, j)
+}
+
+// admit refuses what is beyond the limits here or at another replica; at home
+// it waits for a turn.
+func (p *Pipeline) admit(ctx context.Context, at place, slow bool) error {
+	if slow {
+		return p.lane.Turn(ctx, at.from.User)
+	}
+	if at.home {
+		return nil
+	}
+	if l := p.failures.OverAnywhere(ctx, at.from); l != nil {
+		return l
+	}
 	return nil
 }
 
-// clientAt says who binds from an address.
-func (p *Pipeline) clientAt(a netip.Addr) Client {
-	c := p.Client(a)
-	if c.Name == "" {
-		c.Name = addressKey(a)
-	}
-	return c
-}
-
-// authenticate tries the readings. If all are denied, it tells of the one that
-// came closest.
-func (p *Pipeline) authenticate(ctx context.Context, b *login) (auth.Granted, error) {
-	taken, paired := p.pair(b)
-	g, err := p.tryAll(ctx, b)
-	if err == nil {
-		return g, nil
-	}
+// classified makes 52 of an error that nobody classified.
+func classified(err error) error {
 	var denied *auth.Denied
-	judged := errors.As(err, &denied) && (denied.Password == auth.Right)
-	if paired && !judged {
-		p.Logins.Return(taken) // no flow has judged the code
-	}
-	if (denied == nil || denied.FactorDue()) && p.windowOpen(b) {
-		return p.byWindow(ctx, b, denied), nil
-	}
-	if !judged {
-		return auth.Granted{}, err
-	}
-	if !denied.FactorDue() || !b.several() && !b.blind {
-		return auth.Granted{}, denied
-	}
-	if denied.Guess() {
-		b.guess = denied
-	}
-	if b.several() {
-		return auth.Granted{}, p.undecided(b)
-	}
-	return auth.Granted{}, undetermined(errBlind)
-}
-
-func (p *Pipeline) tryAll(ctx context.Context, b *login) (auth.Granted, error) {
-	var denied *auth.Denied
-	for i := range b.readings {
-		r := &b.readings[i]
-		g, err := p.Authenticator.Authenticate(ctx, r.Attempt)
-		if err == nil {
-			p.searches.forget(b.subject(), b.lookup(), r.Password)
-			b.right = &r.Attempt
-			return g, nil
-		}
-		if l := (*auth.Limited)(nil); errors.As(err, &l) {
-			return auth.Granted{}, l
-		}
-		var d *auth.Denied
-		if !errors.As(err, &d) {
-			return auth.Granted{}, undetermined(err)
-		}
-		if d.Password == auth.Right {
-			p.searches.forget(b.subject(), b.lookup(), r.Password)
-		} else if r.matched != nil {
-			p.forget(ctx, b.key, r.matched) // it was right once
-		}
-		if d.Final {
-			return auth.Granted{}, d
-		}
-		if denied == nil || (d.Password == auth.Right) && !(denied.Password == auth.Right) {
-			denied = d
-		}
-	}
-	return auth.Granted{}, denied
-}
-
-// explain names the likely mistake of a user who put a code behind the
-// password where none is taken.
-func (p *Pipeline) explain(b *login, err error) error {
-	var d *auth.Denied
-	if !errors.As(err, &d) {
+	var limited *auth.Limited
+	var answered *ldap.Error
+	switch {
+	case err == nil, errors.As(err, &denied), errors.As(err, &limited):
+		return err
+	case errors.As(err, &answered) && answered.Code == ldap.ResultUnavailable:
 		return err
 	}
-	if b.guarded { // whoever it is and whatever is wrong, or the text would tell
-		told := *d
-		told.Hint = guardText
-		if d.Reason == auth.WrongPassword {
-			told.Reason = auth.CodeGuarded
-		}
-		return &told
-	}
-	if p.CodeInPassword || d.Reason != auth.WrongPassword {
-		return err
-	}
-	if _, _, ok := mfa.Split(b.readings[0].Password, p.Separator); ok {
-		return &auth.Denied{Reason: auth.CodeInSecret, Final: d.Final}
-	}
-	return err
-}
-
-// settle counts a denied bind, and returns what the client is told. What could
-// not be told counts nowhere, unless a guess at the second factor is behind it.
-// A bind that was under way when others reached the limit is held to it too, or
-// parallel guesses would be free.
-func (p *Pipeline) settle(ctx context.Context, b *login, err error) error {
-	denied := b.guess
-	if err != nil && !errors.As(err, &denied) && denied == nil {
-		return err
-	}
-	if limited := p.limiter.settle(ctx, p.limiter.count(b), denied); limited != nil {
-		return limited
-	}
-	return err
-}
-
-// subject names the user where failures are counted, whichever name was used,
-// or the name that nobody has.
-func (b *login) subject() string {
-	if b.known {
-		return "user " + b.account.UUID
-	}
-	return "name " + string(ldap.Fold(nil, []byte(b.name)))
+	return undetermined(err)
 }

@@ -21,6 +21,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
+	"ldapd/internal/policy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -91,6 +92,12 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
+// sleep waits without waiting.
+func (c *clock) sleep(ctx context.Context, d time.Duration) error {
+	c.advance(d)
+	return ctx.Err()
+}
+
 // code returns the code of the moment.
 func (c *clock) code(t *testing.T) string {
 	t.Helper()
@@ -127,9 +134,10 @@ func newServer(t testing.TB, codes mfa.UsedCodes, change func(*bind.Options)) *s
 		Directory:      func(ldap.DN) (bind.Directory, error) { return people(f.Users()), nil },
 		Authenticator:  s.auth,
 		CodeInPassword: true,
-		CodeInUsername: true,
+		Rules:          policy.Rules{CodeInUsername: true},
 		Separator:      ";",
 		Now:            s.Now,
+		Sleep:          s.sleep,
 	}
 	if change != nil {
 		change(&o)
@@ -255,7 +263,7 @@ func TestCodeIn(t *testing.T) {
 		{"nowhere", false, false, "bob", "secret;CODE", "denied code_in_secret 49", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newServer(t, nil, func(o *bind.Options) { o.CodeInPassword, o.CodeInUsername = tt.inPassword, tt.inName })
+			s := newServer(t, nil, func(o *bind.Options) { o.CodeInPassword, o.Rules.CodeInUsername = tt.inPassword, tt.inName })
 			fill := strings.NewReplacer("CODE", s.code(t))
 			got := words(s.bind(t, userDN(fill.Replace(tt.dn)), fill.Replace(tt.password)))
 			if got != tt.want || s.auth.Hashes() != tt.hashes {

@@ -9,6 +9,7 @@ import (
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
+	"ldapd/internal/policy"
 )
 
 var _ bind.Directory = (*directory.Snapshot)(nil)
@@ -29,7 +30,7 @@ func TestDemo(t *testing.T) {
 		Directory:      func(ldap.DN) (bind.Directory, error) { return snapshot, nil },
 		Authenticator:  auth,
 		CodeInPassword: true,
-		CodeInUsername: true,
+		Rules:          policy.Rules{CodeInUsername: true},
 		Separator:      ";",
 		Now:            s.Now,
 	})

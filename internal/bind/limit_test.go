@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 )
 
@@ -27,7 +28,7 @@ const (
 // limited returns a server with these limits.
 func limited(t *testing.T, user, address int) *server {
 	return newServer(t, nil, func(o *bind.Options) {
-		o.Limits = bind.Limits{FailuresPerUser: user, FailuresPerAddress: address}
+		o.Limits = guard.Limits{FailuresPerUser: user, FailuresPerAddress: address}
 	})
 }
 
@@ -181,7 +182,7 @@ func TestLimitCodeCountsOnlyCodes(t *testing.T) {
 func TestRememberedPasswordPassesLimits(t *testing.T) {
 	s := newServer(t, nil, func(o *bind.Options) {
 		remembering(t)(o)
-		o.Limits = bind.Limits{FailuresPerUser: 2, FailuresPerAddress: 3}
+		o.Limits = guard.Limits{FailuresPerUser: 2, FailuresPerAddress: 3}
 	})
 	s.expect(t, here, "alice", "secret", "granted alice none")
 	s.expect(t, here, "alice", "a", denied)
@@ -199,7 +200,7 @@ func TestTroubleNeverCounts(t *testing.T) {
 	backend := &scripted{}
 	s := newServer(t, nil, func(o *bind.Options) {
 		o.Authenticator = backend
-		o.Limits = bind.Limits{FailuresPerUser: 1, FailuresPerAddress: 1}
+		o.Limits = guard.Limits{FailuresPerUser: 1, FailuresPerAddress: 1}
 	})
 	for i := range 5 {
 		backend.errs = []error{errors.New("connection refused")}
@@ -231,7 +232,7 @@ func TestParallelGuesses(t *testing.T) {
 	g := &gate{}
 	s := newServer(t, nil, func(o *bind.Options) {
 		o.Authenticator = g
-		o.Limits = bind.Limits{FailuresPerUser: 5}
+		o.Limits = guard.Limits{FailuresPerUser: 5}
 	})
 	const guesses = 50
 	g.Add(guesses)

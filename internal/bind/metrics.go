@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"ldapd/internal/auth"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,9 +20,12 @@ type Metrics struct {
 	undecideds prometheus.Counter
 	renewals   *prometheus.CounterVec
 	sessions   *prometheus.CounterVec
+	aways      prometheus.Counter
+	guesses    prometheus.Counter
 
 	mu      sync.Mutex
 	clients map[string]Undecided
+	moved   map[string]time.Time
 }
 
 // Undecided counts the binds of a client with a right password of which it
@@ -45,9 +49,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "ldapd_verified_sessions_ended_total",
 			Help: "Sessions at the backend that were ended as nobody needs them any more, by result: ok, failed."}, []string{"result"}),
 		clients: make(map[string]Undecided),
+		moved:   make(map[string]time.Time),
 	}
+	m.aways = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ldapd_binds_away_total",
+		Help: "Binds with a right password and a wrong code that were answered 52, since the user's logins were proved at another client. Name the client, or let it search with the account that it had."})
+	m.guesses = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "ldapd_guesses_exhausted_total",
+		Help: "Users whose password somebody has who tried as many codes as may be tried in a day."})
 	if reg != nil {
-		reg.MustRegister(m.undecideds, m.renewals, m.sessions)
+		reg.MustRegister(m.undecideds, m.renewals, m.sessions, m.aways, m.guesses)
 	}
 	return m
 }
@@ -62,6 +73,25 @@ func (m *Metrics) undecided(client string, now time.Time) {
 	}
 	m.clients[client] = Undecided{Client: client, Count: u.Count + 1, Last: now}
 }
+
+func (m *Metrics) away(client string, now time.Time) {
+	m.aways.Inc()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.moved) < maxUndecided {
+		m.moved[client] = now
+	}
+}
+
+// Away returns the clients at which logins fail that were proved at others, and
+// when one did last.
+func (m *Metrics) Away() map[string]time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.moved)
+}
+
+func (m *Metrics) guessed() { m.guesses.Inc() }
 
 // Undecided returns the clients with undecided binds, the latest first.
 func (m *Metrics) Undecided() []Undecided {

@@ -3,277 +3,240 @@ package bind
 import (
 	"context"
 	"errors"
-	"time"
 
 	"ldapd/internal/auth"
-	"ldapd/internal/ldap"
+	"ldapd/internal/auth/guard"
+	"ldapd/internal/login"
+	"ldapd/internal/policy"
 	"ldapd/internal/verified"
 )
 
-// Memory says when a verified bind answers.
-type Memory struct {
-	Reprove  time.Duration // since the last proof: then it is proved again
-	Access   time.Duration // between two questions for access; 0: none
-	StaleFor time.Duration // since it was last known to be good: then it does not answer
-	MaxAge   time.Duration // since the factor was proved, or the password of who has none
-
-	Scope    Scope
-	Remember time.Duration // of a factor that the backend does not remember
-}
-
-// Until returns when a proof expires. What the backend remembers, it also
-// forgets.
-func (m Memory) Until(f *verified.Proof) time.Time {
-	switch {
-	case !f.Until.IsZero():
-		return f.Until
-	case f.Cookie != "":
-		return f.At.Add(m.MaxAge)
-	}
-	return f.At.Add(min(m.MaxAge, m.Remember))
-}
-
-// Scope is what a second factor that was proved admits.
-type Scope string
-
-const (
-	ScopeLogin  Scope = "login"  // the same login name, with its code, and password
-	ScopeClient Scope = "client" // the password, from the same client
-	ScopeUser   Scope = "user"   // the password, from anywhere
-	ScopeOff    Scope = "off"    // nothing
-)
-
-// verdict is what a verified bind says of a reading.
-type verdict uint8
-
-const (
-	lacking   verdict = iota // the factor must be proved
-	admitted                 // by a proof, or because none is needed
-	undecided                // which login it belongs to cannot be told
-)
-
 var (
-	errUndecided = errors.New("the password is right, and whether it comes with a proved code cannot be told: set Nextcloud's ldapCacheTTL to 0")
-	errBlind     = errors.New("the password is right, and the store of verified binds cannot be asked for the code")
+	errUndecided = errors.New("the password is right, and whether it comes with a proved code cannot be determined: set Nextcloud's ldapCacheTTL to 0")
+	errAway      = errors.New("the password is right and the code is not, and the user's logins were proved elsewhere: " +
+		"name the client in the configuration (clients), or let it search with the account that it had")
+	errBlind = errors.New("the password is right, and the store of verified binds cannot be asked for the code")
+	// errNotYet is about a user who was made a moment ago.
+	errNotYet = errors.New("the user is right, and not in the directory yet")
 )
 
-// recall looks for a verified bind in memory, which takes no time.
-func (p *Pipeline) recall(b *login) (auth.Granted, bool, error) {
-	if p.Book == nil || !b.known {
-		return auth.Granted{}, false, nil
-	}
-	p.identify(b)
-	for i := range b.readings {
-		r := &b.readings[i]
-		if r.matched, _ = p.Book.Find(b.key, r.Password); r.matched == nil {
-			continue
-		}
-		switch v, proof := p.judge(b, r); {
-		case v == lacking || p.doubted(b, r.matched):
-		case v == undecided:
-			return auth.Granted{}, false, p.undecided(b)
-		default:
-			return p.serve(b, r, proof)
-		}
-	}
-	return auth.Granted{}, false, nil
+// undecided is the answer to a right password whose login cannot be determined.
+func (p *Pipeline) undecided(at place) error {
+	p.Metrics.undecided(at.client.Name, p.Now())
+	return undetermined(errUndecided)
 }
 
-// search looks for a verified bind without sparing the effort, and has one
-// that is in doubt proved again. For who is not known it does the same, in
-// vain.
-func (p *Pipeline) search(ctx context.Context, b *login) (auth.Granted, bool, error) {
-	if p.Book == nil {
-		return auth.Granted{}, false, nil
+// judged is what memory makes of one reading.
+type judged struct {
+	policy.Verdict
+	open []login.Login // the login searches that were looked at
+	try  *guard.Try    // the code that was compared; nil: none was
+}
+
+// recall answers from what this process has in memory, which takes no time. ok
+// is false where that does not know.
+func (p *Pipeline) recall(ctx context.Context, w who, at place, said said, j *joining) (a answer, ok bool, err error) {
+	if p.Book == nil || !w.known {
+		return answer{}, false, nil
 	}
-	for i := range b.readings {
-		r := &b.readings[i]
-		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
+	for _, r := range said.readings {
+		c, _ := p.Book.Find(w.key, r.Password)
+		if c == nil {
+			continue
+		}
+		v, err := p.judge(ctx, w, at, r, c, j)
 		if err != nil {
-			return auth.Granted{}, false, undetermined(err)
+			return answer{}, false, err
 		}
-		if i == 0 {
-			b.epoch = found.epoch
+		switch v.Do {
+		case policy.Admit:
+			a, err := p.serve(w, at, r, c, v, j)
+			return a, err == nil, err
+		case policy.Undecided:
+			j.stray()
+			return answer{}, false, p.undecided(at)
 		}
-		b.blind = b.blind || found.err != nil
-		c := found.found
-		if r.matched = c; c == nil || !b.known {
-			continue
-		}
-		if !b.account.Active {
-			p.forget(ctx, b.key, c) // also if the user comes back
-			r.matched = nil
-			continue
-		}
-		v, proof := p.judge(b, r)
-		if v != lacking && p.doubted(b, c) {
-			if err := p.renew(ctx, b, r); err != nil {
-				return auth.Granted{}, false, err
+	}
+	return answer{}, false, nil
+}
+
+// judge has policy decide about a reading whose password is remembered, and
+// does what that takes: looks for login searches, and waits for them to change.
+// A code counts as a guess from here on, unless it is one that is remembered.
+func (p *Pipeline) judge(ctx context.Context, w who, at place, r auth.Attempt, c *verified.Credential, j *joining) (judged, error) {
+	said := policy.Presented{CodeIn: r.CodeIn, Client: at.client.Name}
+	if r.Code != "" {
+		said.Codes = p.Book.Codes(w.key, r.Code)
+	}
+	var v judged
+	var changed <-chan struct{}
+	for {
+		v.Verdict = policy.Decide(&p.Rules, w.user, c, said, p.Now())
+		if v.Do == policy.Wait {
+			if err := j.wait(ctx, v.For, changed); err != nil {
+				return judged{}, err
 			}
-			if r.matched, _ = p.Book.Find(b.key, r.Password); r.matched == nil {
-				continue
-			}
-			if v, proof = p.judge(b, r); p.doubted(b, r.matched) {
-				continue // changed again in the meantime
-			}
+		} else if v.Do != policy.Look {
+			break
 		}
-		switch v {
-		case admitted:
-			return p.serve(b, r, proof)
-		case undecided:
-			return auth.Granted{}, false, p.undecided(b)
-		}
+		said.Logins, v.open, changed = j.logins()
 	}
-	return auth.Granted{}, false, nil
+	v.try = p.tried(w, at, r, c, v)
+	if v.try == nil {
+		return v, nil
+	}
+	wrong, limited := p.guesses.Begin(*v.try, v.Do == policy.Admit)
+	switch {
+	case limited != nil:
+		return judged{}, limited
+	case wrong:
+		return judged{}, p.wrongCode(w, at, c, v.try)
+	}
+	return v, nil
 }
 
-// lookup returns the key to search by, one that nobody has for who is not
-// known.
-func (b *login) lookup() verified.Key {
-	if !b.known {
-		return verified.Key{Base: b.account.Base, User: "nobody"}
+// tried returns the code that a decision was about, nil if it was about none.
+func (p *Pipeline) tried(w who, at place, r auth.Attempt, c *verified.Credential, v judged) *guard.Try {
+	t := guard.Try{User: w.account.UUID, Name: w.account.Username, Stamp: w.user.PasswordStamp}
+	switch {
+	case v.Do == policy.Admit && (v.By == nil || v.By.Code.Key == ""), v.Do == policy.Undecided, v.Do == policy.Reprove:
+		return nil
+	case v.Login >= 0:
+		l := v.open[v.Login]
+		t.Code, t.Home = l.Code, policy.HomeOfSearch(l.Searcher)
+	case r.CodeIn != auth.NoCode && c.Factored:
+		t.Code, t.Home = r.Code, policy.HomeAt(at.client.Name)
 	}
-	return b.key
+	if t.Code == "" {
+		return nil
+	}
+	t.Known = policy.Knows(&p.Rules, c, t.Home, p.Now())
+	return &t
 }
 
-// judge says what a verified bind with the password of a reading makes of it.
-// The proof is the one that admits, if one was needed.
-func (p *Pipeline) judge(b *login, r *reading) (verdict, *verified.Proof) {
-	c := r.matched
-	proved := func(w verified.Way, code auth.Secret) *verified.Proof {
-		is := p.Book.Matcher(b.key, code)
-		return p.proof(c, func(f *verified.Proof) bool { return f.Way == w && is(f.Code) })
+// wrongCode is the answer to a wrong code with the right password: 49 where the
+// user's logins are at home, and 52 where he has none, but has some elsewhere,
+// which may be those of a client that moved.
+func (p *Pipeline) wrongCode(w who, at place, c *verified.Credential, t *guard.Try) error {
+	if c != nil && !t.Known && policy.KnowsCodes(&p.Rules, c, p.Now()) {
+		p.Metrics.away(at.client.Name, p.Now())
+		return undetermined(errAway)
 	}
-	if r.CodeIn == auth.InPassword { // the string identifies itself
-		if f := proved(verified.ByPassword, r.Code); f != nil && (p.Memory.Scope != ScopeOff || !c.Factored) {
-			return admitted, f
-		}
-		return lacking, nil
-	}
-	if !c.Factored {
-		return admitted, nil
-	}
-	if p.Memory.Scope == ScopeOff {
-		return lacking, nil
-	}
-	if r.CodeIn == auth.InUsername {
-		if f := proved(verified.ByName, r.Code); f != nil {
-			return admitted, f
-		}
-		return lacking, nil
-	}
-	if f := p.proof(c, func(f *verified.Proof) bool {
-		switch {
-		case f.Way == verified.ByItself, p.Memory.Scope == ScopeUser:
-			return true
-		case f.Way == verified.ByUnlock, p.Memory.Scope == ScopeClient:
-			return f.Client == b.client.Name
-		}
-		return false
-	}); f != nil {
-		if p.newCode(b, proved) {
-			b.window = f
-			return lacking, nil
-		}
-		return admitted, f
-	}
-	if p.Memory.Scope != ScopeLogin {
-		return lacking, nil
-	}
-	return p.judgeLogin(b, c, proved)
-}
-
-// newCode reports that the bind belongs to a login search with a code that was
-// not proved yet. It is worth a flow, even where the password is enough for a
-// while: the login that it is of should outlive that.
-func (p *Pipeline) newCode(b *login, proved func(verified.Way, auth.Secret) *verified.Proof) bool {
-	if !p.CodeInUsername {
-		return false
-	}
-	p.look(b)
-	return len(b.open) > 0 && !b.several() && b.open[0].Code != "" && proved(verified.ByName, b.open[0].Code) == nil
-}
-
-// judgeLogin is judge for a bind whose code stands in a login search, if it
-// has one.
-func (p *Pipeline) judgeLogin(b *login, c *verified.Credential, proved func(verified.Way, auth.Secret) *verified.Proof) (verdict, *verified.Proof) {
-	p.look(b)
-	if len(b.open) == 0 {
-		// Of a login that sends its name each time, or by a client that
-		// remembers what it found for the name.
-		if p.proof(c, func(f *verified.Proof) bool { return f.Way == verified.ByName }) != nil {
-			return undecided, nil
-		}
-		return lacking, nil
-	}
-	var proof *verified.Proof
-	for _, l := range b.open {
-		var f *verified.Proof
-		if l.Code != "" {
-			f = proved(verified.ByName, l.Code)
-		}
-		switch {
-		case f == nil && b.several():
-			return undecided, nil
-		case f == nil:
-			return lacking, nil
-		}
-		proof = f
-	}
-	b.paired = true
-	return admitted, proof // whichever login it is
-}
-
-// proof returns the first proof that is still good and that the function
-// takes.
-func (p *Pipeline) proof(c *verified.Credential, take func(*verified.Proof) bool) *verified.Proof {
-	now := p.Now()
-	for i := range c.Proofs {
-		if f := &c.Proofs[i]; p.good(f, now) && take(f) {
-			return f
-		}
-	}
-	return nil
-}
-
-// good reports that a proof has not expired.
-func (p *Pipeline) good(f *verified.Proof, now time.Time) bool { return now.Before(p.Memory.Until(f)) }
-
-// doubted reports that a credential must be proved before it answers.
-func (p *Pipeline) doubted(b *login, c *verified.Credential) bool {
-	now := p.Now()
-	return c.Doubt || !b.account.Active ||
-		c.PasswordStamp != b.passwordStamp || c.FactorStamp != b.factorStamp ||
-		!now.Before(c.Told.Add(p.Memory.StaleFor)) ||
-		!c.Factored && !now.Before(c.Proved.Add(p.Memory.MaxAge))
-}
-
-// identify notes whose verified binds are meant, and which credentials the user
-// has at the moment.
-func (p *Pipeline) identify(b *login) {
-	b.key = verified.Key{Base: b.account.Base, User: b.account.UUID}
-	if p.stamper != nil {
-		b.passwordStamp, b.factorStamp = p.stamper.Stamps(b.account)
-	}
+	return &auth.Denied{Reason: auth.WrongCode, Password: auth.Right, Final: true}
 }
 
 // serve answers from memory, and has the credential proved again if it is
-// time. Of two binds that would be admitted by one login search the second
-// cannot be told.
-func (p *Pipeline) serve(b *login, r *reading, proof *verified.Proof) (auth.Granted, bool, error) {
-	if !p.served(b) && b.paired {
-		return auth.Granted{}, false, p.undecided(b)
+// time. Of two binds that would be admitted by one login search the second is
+// not.
+func (p *Pipeline) serve(w who, at place, r auth.Attempt, c *verified.Credential, v judged, j *joining) (answer, error) {
+	if v.Login >= 0 && !j.serve(v.open, v.Login) {
+		j.stray()
+		return answer{}, p.undecided(at)
 	}
-	g := auth.Granted{Search: r.matched.Search, Source: auth.SourceMemory, Factor: auth.FactorNone}
-	if proof != nil {
-		g.Factor = auth.Factor(proof.Factor)
+	a := answer{who: w, paired: v.Login >= 0}
+	a.Granted = auth.Granted{Search: c.Search, Source: auth.SourceMemory, Factor: auth.FactorNone}
+	if v.By != nil {
+		a.Factor = auth.Factor(v.By.Factor)
 	}
-	p.freshen(b, r)
-	return g, true, nil
+	if v.Login < 0 {
+		p.closeLogin(j)
+	}
+	home := ""
+	if v.try != nil {
+		home = v.try.Home
+	}
+	p.touch(w, at, c, v.By, home)
+	p.freshen(w, r, c)
+	return a, nil
 }
 
-// undecided is the answer to a right password whose login cannot be told.
-func (p *Pipeline) undecided(b *login) error {
-	p.Metrics.undecided(b.client.Name, p.Now())
-	return &ldap.Error{Code: ldap.ResultUnavailable, Message: "cannot authenticate at the moment", Err: errUndecided}
+// closeLogin is for a bind that was granted without its login search: it is over
+// all the same.
+func (p *Pipeline) closeLogin(j *joining) {
+	if j.bind == nil {
+		return
+	}
+	if open, _ := j.look(); len(open) > 0 && one(open) {
+		j.serve(open, 0)
+	}
+}
+
+// one reports that all login searches are for one login.
+func one(open []login.Login) bool {
+	for i := range open {
+		if !open[i].Same(open[0]) {
+			return false
+		}
+	}
+	return true
+}
+
+// search looks for the passwords in what is kept, whatever it costs.
+func (p *Pipeline) search(ctx context.Context, w who, at place, said said) (found, error) {
+	f := found{credentials: make([]*verified.Credential, len(said.readings))}
+	if p.Book == nil {
+		return f, nil
+	}
+	for i, r := range said.readings {
+		s, err := p.searches.of(ctx, w.subject(), w.key, r.Password)
+		if err != nil {
+			return found{}, undetermined(err)
+		}
+		if i == 0 {
+			f.epoch = s.epoch
+		}
+		f.blind = f.blind || s.err != nil
+		if w.known {
+			f.credentials[i] = s.found
+		}
+	}
+	return f, nil
+}
+
+// found is what is kept of a user.
+type found struct {
+	credentials []*verified.Credential // by reading; nil: none with this password
+	epoch       uint64                 // of the user's record, from before anybody is asked
+	blind       bool                   // the store could not be asked
+}
+
+// consult answers from what search found, and has what is in doubt proved
+// first.
+func (p *Pipeline) consult(ctx context.Context, w who, at place, said said, f found, j *joining) (a answer, ok bool, err error) {
+	for i, r := range said.readings {
+		c := f.credentials[i]
+		if c == nil {
+			continue
+		}
+		if !w.user.Active {
+			p.forget(ctx, w.key, c) // also if the user comes back
+			f.credentials[i] = nil
+			continue
+		}
+		v, err := p.judge(ctx, w, at, r, c, j)
+		if err == nil && v.Do == policy.Reprove {
+			err = p.renew(ctx, w, r, c, f.epoch)
+			if errors.Is(err, errNotAsked) {
+				continue
+			}
+			if err == nil {
+				if c, _ = p.Book.Find(w.key, r.Password); c != nil {
+					v, err = p.judge(ctx, w, at, r, c, j)
+				}
+				f.credentials[i] = c
+			}
+		}
+		switch {
+		case err != nil:
+			return answer{}, false, err
+		case c == nil:
+		case v.Do == policy.Admit:
+			a, err := p.serve(w, at, r, c, v, j)
+			return a, err == nil, err
+		case v.Do == policy.Undecided:
+			j.stray()
+			return answer{}, false, p.undecided(at)
+		}
+	}
+	return answer{}, false, nil
 }

@@ -93,44 +93,51 @@ func (p *Pipeline) spawn(limit time.Duration, f func(ctx context.Context)) {
 
 // freshen has a credential that answered asked about in the background, if it
 // is time.
-func (p *Pipeline) freshen(b *login, r *reading) {
-	now, c := p.Now(), r.matched
-	var ask func(context.Context, *login, *reading) error
+func (p *Pipeline) freshen(w who, r auth.Attempt, c *verified.Credential) {
+	now := p.Now()
+	var ask func(context.Context, who, auth.Attempt, *verified.Credential) error
 	switch {
-	case now.Sub(c.Proved) >= p.Memory.Reprove+p.spread(c) && (!c.Factored || p.reminder(c) != nil):
+	case now.Sub(c.Proved) >= p.Rules.Reprove+p.spread(c) && (!c.Factored || p.reminder(c) != nil):
 		ask = p.askFlow
 	case p.accessDue(c, now):
 		ask = p.askAccess
-	case now.Sub(c.Told) >= p.Memory.Reprove+p.spread(c):
+	case now.Sub(c.Told) >= p.Rules.Reprove+p.spread(c):
 		ask = p.askDirectory
 	default:
 		return
 	}
-	id := b.key.User + " " + b.key.Base + " " + c.ID
+	id := w.key.User + " " + w.key.Base + " " + c.ID
 	if !p.renewals.begin(id, now) {
 		return
 	}
 	p.spawn(renewTime, func(ctx context.Context) {
-		err := ask(ctx, b, r)
+		err := ask(ctx, w, r, c)
 		var denied *auth.Denied
-		told := err == nil || errors.As(err, &denied)
-		p.renewals.end(id, p.Now(), told)
+		known := err == nil || errors.As(err, &denied) && ends(denied)
+		p.renewals.end(id, p.Now(), known)
 		p.Metrics.renewed(err)
 		switch {
-		case denied != nil:
-			p.Log.Info("verified bind ended", zap.String("user", b.account.Username), zap.String("reason", string(denied.Reason)))
+		case denied != nil && known:
+			p.Log.Info("verified bind ended", zap.String("user", w.account.Username), zap.String("reason", string(denied.Reason)))
 		case err != nil && p.ctx.Err() == nil:
-			p.Log.Warn("verified bind not proved again, it stays for now", zap.String("user", b.account.Username),
-				zap.Time("told", c.Told), zap.Error(err))
+			p.Log.Warn("verified bind not proved again, it stays for now", zap.String("user", w.account.Username),
+				zap.Time("known_good", c.Told), zap.Error(err))
 		}
 	})
+}
+
+// ends reports that a denial of a quiet proof ends a verified bind: the password
+// is wrong, or the factor is due, or access was withdrawn. A policy of the flow
+// may look at where others guess, so it says nothing of this credential.
+func ends(d *auth.Denied) bool {
+	return d.Password == auth.Wrong || d.Password == auth.Right && (d.FactorDue() || d.Reason == auth.NoAccess)
 }
 
 // spread keeps the flows of many apart, and those of one user below two a day.
 func (p *Pipeline) spread(c *verified.Credential) time.Duration {
 	h := fnv.New32a()
 	h.Write([]byte(c.ID))
-	return p.Memory.Reprove / 4 * time.Duration(h.Sum32()%1024) / 1024
+	return p.Rules.Reprove / 4 * time.Duration(h.Sum32()%1024) / 1024
 }
 
 // reminder returns the proof to remind the backend of: of those that it
@@ -139,7 +146,7 @@ func (p *Pipeline) reminder(c *verified.Credential) *verified.Proof {
 	now := p.Now()
 	var found *verified.Proof
 	for i := range c.Proofs {
-		if f := &c.Proofs[i]; f.Cookie != "" && p.good(f, now) && (found == nil || f.Asked.Before(found.Asked)) {
+		if f := &c.Proofs[i]; f.Cookie != "" && now.Before(p.Rules.Until(f)) && (found == nil || f.Asked.Before(found.Asked)) {
 			found = f
 		}
 	}
@@ -147,29 +154,35 @@ func (p *Pipeline) reminder(c *verified.Credential) *verified.Proof {
 }
 
 // askFlow asks by a flow that needs nothing of the user.
-func (p *Pipeline) askFlow(ctx context.Context, b *login, r *reading) (err error) {
-	if _, b.epoch, err = p.Book.Search(ctx, b.key, r.Password); err != nil {
+func (p *Pipeline) askFlow(ctx context.Context, w who, r auth.Attempt, c *verified.Credential) error {
+	_, epoch, err := p.Book.Search(ctx, w.key, r.Password)
+	if err != nil {
 		return err
 	}
-	return p.renew(ctx, b, r)
+	return p.renew(ctx, w, r, c, epoch)
 }
+
+// errNotAsked says that the backend asked for the factor before it looked at
+// the password.
+var errNotAsked = errors.New("the backend refused before it compared the password")
 
 // renew proves a credential again, by a flow in which the backend may be
 // reminded of a factor, but the user is asked for none. It returns nil if the
-// password is right, a *Denied if the credential is gone now, and any other
-// error if it could not be told.
-func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
-	a, reminder := r.Attempt, p.reminder(r.matched)
-	a.Code, a.CodeIn, a.Quiet = "", auth.NoCode, true
+// password is right, an *auth.Denied if the backend says no, after which the
+// credential is gone if that is about it, and any other error if that cannot
+// be determined.
+func (p *Pipeline) renew(ctx context.Context, w who, r auth.Attempt, c *verified.Credential, epoch uint64) error {
+	reminder := p.reminder(c)
+	r.Code, r.CodeIn, r.Quiet = "", auth.NoCode, true
 	if reminder != nil {
-		a.Cookie = reminder.Cookie
+		r.Cookie = reminder.Cookie
 	}
-	g, err := p.Authenticator.Authenticate(ctx, a)
+	g, err := p.Authenticator.Authenticate(ctx, r)
 	var denied *auth.Denied
 	switch {
 	case err == nil:
-		p.prove(ctx, b, r.Password, g, func(c *verified.Credential) {
-			if a.Cookie == "" {
+		p.keep(ctx, w, r.Addr.String(), epoch, r.Password, g, func(c *verified.Credential) {
+			if r.Cookie == "" {
 				c.Factored = false // or the flow would have asked
 				return
 			}
@@ -177,24 +190,33 @@ func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
 		})
 		return nil
 	case !errors.As(err, &denied):
-		return undetermined(err)
-	case !denied.FactorDue():
-		p.forget(ctx, b.key, r.matched)
-		return denied
+		return classified(err)
+	case denied.Password == auth.Right && denied.FactorDue():
+		return p.factorDue(ctx, w, c, reminder, denied)
+	case denied.FactorDue():
+		return errNotAsked
+	case ends(denied):
+		p.forget(ctx, w.key, c)
 	}
-	// The password is right, and the factor is due.
+	return denied
+}
+
+// factorDue notes that the password is right, and that the backend wants the
+// factor. What was proved without one counts no more. The error is the denial
+// if nothing is left.
+func (p *Pipeline) factorDue(ctx context.Context, w who, c *verified.Credential, reminder *verified.Proof, denied *auth.Denied) error {
 	gone := false
 	now := p.Now()
-	err = p.Book.Update(ctx, b.key, r.matched.ID, func(c *verified.Credential) bool {
-		gone = false
+	err := p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
 		if reminder != nil {
 			c.Proofs = slices.DeleteFunc(slices.Clone(c.Proofs), func(f verified.Proof) bool { return f.ID == reminder.ID })
 		}
-		if c.FactorStamp != b.factorStamp {
+		if c.FactorStamp != w.user.FactorStamp {
 			c.Proofs = nil
 		}
-		c.PasswordStamp, c.FactorStamp = b.passwordStamp, b.factorStamp
-		c.Factored, c.Doubt = true, false
+		c.PasswordStamp, c.FactorStamp = w.user.PasswordStamp, w.user.FactorStamp
+		factored(c)
+		c.Doubt = false
 		c.Proved, c.Told = now, now
 		gone = len(c.Proofs) == 0
 		return !gone
@@ -203,7 +225,7 @@ func (p *Pipeline) renew(ctx context.Context, b *login, r *reading) error {
 		return undetermined(err)
 	}
 	if gone {
-		p.endSession(b.key.Base, r.matched.Session)
+		p.endSession(w.key.Base, c.Session)
 		return denied
 	}
 	return nil
@@ -224,12 +246,12 @@ func (p *Pipeline) reminded(c *verified.Credential, id string, cookie auth.Secre
 
 // askDirectory takes what the directory says for an answer, if it is not old.
 // Its facts are looked at by each bind.
-func (p *Pipeline) askDirectory(ctx context.Context, b *login, r *reading) error {
+func (p *Pipeline) askDirectory(ctx context.Context, w who, _ auth.Attempt, c *verified.Credential) error {
 	now := p.Now()
 	if p.Synced != nil && now.Sub(p.Synced()) > inStep {
 		return errOutOfStep
 	}
-	return p.Book.Update(ctx, b.key, r.matched.ID, func(c *verified.Credential) bool {
+	return p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
 		c.Told = now
 		return true
 	})
@@ -264,11 +286,11 @@ func (p *Pipeline) Sweep(ctx context.Context) {
 	p.renewals.sweep(now)
 	for _, e := range p.Book.All() {
 		for _, c := range e.Record.Credentials {
-			if now.Sub(c.Told) < max(p.Memory.MaxAge, p.Memory.StaleFor) {
+			if now.Sub(c.Told) < max(p.Rules.MaxAge, p.Rules.StaleFor) {
 				continue
 			}
 			err := p.Book.Update(ctx, e.Key, c.ID, func(c *verified.Credential) bool {
-				return now.Sub(c.Told) < max(p.Memory.MaxAge, p.Memory.StaleFor)
+				return now.Sub(c.Told) < max(p.Rules.MaxAge, p.Rules.StaleFor)
 			})
 			if err != nil {
 				p.Log.Warn("old verified bind not removed", zap.String("user", e.Record.Username), zap.Error(err))

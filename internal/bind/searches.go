@@ -10,6 +10,7 @@ import (
 
 	"ldapd/internal/auth"
 	"ldapd/internal/auth/guard"
+	"ldapd/internal/recent"
 	"ldapd/internal/verified"
 )
 
@@ -31,8 +32,12 @@ type searches struct {
 	key   guard.Key
 	group singleflight.Group
 
-	mu         sync.Mutex
-	young, old map[guard.Digest]search
+	mu  sync.Mutex
+	all recent.Map[guard.Digest, search] // in vain
+}
+
+func newSearches(book *verified.Book, now func() time.Time) *searches {
+	return &searches{book: book, now: now, key: guard.NewKey(), all: recent.NewMap[guard.Digest, search](maxVain)}
 }
 
 // search is one that was made.
@@ -73,10 +78,7 @@ func (s *searches) of(ctx context.Context, subject string, k verified.Key, passw
 func (s *searches) vain(id guard.Digest) (search, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ok := s.young[id]
-	if !ok {
-		r, ok = s.old[id]
-	}
+	r, ok := s.all.Get(id)
 	age := s.now().Sub(r.at)
 	return r, ok && 0 <= age && age < vainFor
 }
@@ -87,20 +89,15 @@ func (s *searches) forget(subject string, k verified.Key, password auth.Secret) 
 	id := s.id(subject, k, password)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.young, id)
-	delete(s.old, id)
+	s.all.Delete(id)
 }
 
 func (s *searches) id(subject string, k verified.Key, password auth.Secret) guard.Digest {
 	return s.key.Digest("search", subject, k.Base, string(password))
 }
 
-// add remembers; when the young are half of all that may be kept, the old go.
 func (s *searches) add(id guard.Digest, r search) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.young == nil || len(s.young) >= maxVain/2 {
-		s.young, s.old = make(map[guard.Digest]search), s.young
-	}
-	s.young[id] = r
+	s.all.Put(id, r)
 }

@@ -23,14 +23,15 @@ const (
 	endTime = 30 * time.Second
 )
 
-// session returns what a granted bind left behind, nil if nothing.
-func (p *Pipeline) session(b *login, g auth.Granted) *verified.Session {
+// session returns what a granted bind of a client's address left behind, nil if
+// nothing.
+func (p *Pipeline) session(g auth.Granted, client string) *verified.Session {
 	s := g.Session
 	if s == nil {
 		return nil
 	}
 	return &verified.Session{
-		Hash: s.Hash, Begin: p.Now(), End: s.End, State: s.State, Asked: p.Now(), Client: b.req.Addr.String(),
+		Hash: s.Hash, Begin: p.Now(), End: s.End, State: s.State, Asked: p.Now(), Client: client,
 	}
 }
 
@@ -53,7 +54,9 @@ func over(s *verified.Session) time.Time {
 }
 
 // leave ends the session of a bind that is not kept.
-func (p *Pipeline) leave(b *login, g auth.Granted) { p.endSession(b.account.Base, p.session(b, g)) }
+func (p *Pipeline) leave(w who, at place, g auth.Granted) {
+	p.endSession(w.account.Base, p.session(g, at.addr.String()))
+}
 
 // endSession ends a session in the background; nil is none.
 func (p *Pipeline) endSession(base string, s *verified.Session) {
@@ -81,25 +84,25 @@ func address(s *verified.Session) netip.Addr {
 // accessDue reports that it is time to ask for access with the session.
 func (p *Pipeline) accessDue(c *verified.Credential, now time.Time) bool {
 	s := c.Session
-	return p.Memory.Access > 0 && p.sessions != nil && s != nil &&
-		now.Sub(s.Asked) >= p.Memory.Access && now.Before(over(s))
+	return p.Rules.Access > 0 && p.sessions != nil && s != nil &&
+		now.Sub(s.Asked) >= p.Rules.Access && now.Before(over(s))
 }
 
 // askAccess asks whether the user may still use the application.
-func (p *Pipeline) askAccess(ctx context.Context, b *login, r *reading) error {
-	s := r.matched.Session
-	search, err := p.sessions.Access(ctx, b.key.Base, used(s), address(s))
+func (p *Pipeline) askAccess(ctx context.Context, w who, r auth.Attempt, c *verified.Credential) error {
+	s := c.Session
+	search, err := p.sessions.Access(ctx, w.key.Base, used(s), address(s))
 	now := p.Now()
 	var denied *auth.Denied
 	switch {
 	case errors.As(err, &denied):
-		p.forget(ctx, b.key, r.matched)
+		p.forget(ctx, w.key, c)
 		return denied
 	case err != nil && !errors.Is(err, auth.ErrSessionGone):
 		return err
 	}
 	gone := err != nil
-	return p.Book.Update(ctx, b.key, r.matched.ID, func(c *verified.Credential) bool {
+	return p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
 		if c.Session == nil || c.Session.Hash != s.Hash {
 			return true
 		}

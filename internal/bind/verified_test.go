@@ -20,6 +20,7 @@ import (
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/login"
+	"ldapd/internal/policy"
 	"ldapd/internal/search"
 	"ldapd/internal/secret"
 	"ldapd/internal/verified"
@@ -185,16 +186,17 @@ func newHouse(t *testing.T, change func(*bind.Options)) *house {
 	h.options = bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return h.flows, nil },
 		Authenticator:  h.flows,
-		CodeInPassword: true, CodeInUsername: true, Separator: ";",
-		Memory: bind.Memory{
+		CodeInPassword: true, Separator: ";",
+		Rules: policy.Rules{
 			Reprove: 12 * time.Hour, Access: time.Hour, StaleFor: 7 * 24 * time.Hour, MaxAge: 30 * 24 * time.Hour,
-			Scope: bind.ScopeLogin, Remember: 30 * 24 * time.Hour,
+			Scope: policy.ScopeLogin, Remember: 30 * 24 * time.Hour, CodeInUsername: true,
 		},
 		Logins: h.logins,
 		Client: func(a netip.Addr) bind.Client {
 			return bind.Client{Name: "client " + a.String(), PerUserKeys: a == marked}
 		},
-		Now: h.flows.Now,
+		Now:   h.flows.Now,
+		Sleep: h.flows.sleep,
 	}
 	if change != nil {
 		change(&h.options)
@@ -221,7 +223,7 @@ func openBook(t testing.TB, store verified.Store, now func() time.Time) *verifie
 func remembering(t testing.TB) func(*bind.Options) {
 	return func(o *bind.Options) {
 		o.Book = openBook(t, cache.NewMemory(o.Now), o.Now)
-		o.Memory = bind.Memory{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: bind.ScopeLogin, Remember: time.Hour}
+		o.Rules = policy.Rules{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: policy.ScopeLogin, Remember: time.Hour, CodeInUsername: true}
 	}
 }
 
@@ -288,7 +290,7 @@ func (h *house) search(addr netip.Addr, loginName string) uint64 {
 	if a, ok := h.AccountByName(name); ok {
 		l.User = a.UUID
 	}
-	h.logins.Searched(h.conns, addr, search.Result{Login: l})
+	h.logins.Searched(h.conns, addr, "uuid of service", search.Result{Login: l})
 	return h.conns
 }
 
@@ -588,21 +590,21 @@ func TestStale(t *testing.T) {
 }
 
 func TestScopes(t *testing.T) {
-	proved := func(scope bind.Scope) *house {
-		h := newHouse(t, func(o *bind.Options) { o.Memory.Scope = scope })
+	proved := func(scope policy.Scope) *house {
+		h := newHouse(t, func(o *bind.Options) { o.Rules.Scope = scope })
 		h.want("login", h.login("alice;111111", "secret"), byCode)
 		return h
 	}
-	h := proved(bind.ScopeClient)
+	h := proved(policy.ScopeClient)
 	h.want("client: same client", h.plain(nextcloud, "alice", "secret"), byProof)
 	h.want("client: its login search", h.login("alice", "secret"), byProof)
 	h.want("client: the same code", h.login("alice;111111", "secret"), byProof)
 	h.want("client: another", h.plain(elsewhere, "alice", "secret"), "denied code_missing 49")
 	h.want("client: wrong password", h.plain(nextcloud, "alice", "wrong"), "denied wrong_password 49")
-	h = proved(bind.ScopeUser)
+	h = proved(policy.ScopeUser)
 	h.want("user: same client", h.plain(nextcloud, "alice", "secret"), byProof)
 	h.want("user: another", h.plain(elsewhere, "alice", "secret"), byProof)
-	h = proved(bind.ScopeOff)
+	h = proved(policy.ScopeOff)
 	h.want("off: plain", h.plain(nextcloud, "alice", "secret"), "denied code_missing 49")
 	h.want("off: the same code", h.login("alice;111111", "secret"), "denied wrong_code 49")
 	h.want("off: a new one", h.login("alice;222222", "secret"), byCode)
@@ -611,18 +613,18 @@ func TestScopes(t *testing.T) {
 }
 
 func TestCodeOnThePassword(t *testing.T) {
-	for _, scope := range []bind.Scope{bind.ScopeLogin, bind.ScopeClient, bind.ScopeUser} {
-		h := newHouse(t, func(o *bind.Options) { o.Memory.Scope = scope })
+	for _, scope := range []policy.Scope{policy.ScopeLogin, policy.ScopeClient, policy.ScopeUser} {
+		h := newHouse(t, func(o *bind.Options) { o.Rules.Scope = scope })
 		h.want("login", h.login("alice", "secret;111111"), byCode)
 		h.want("validated", h.login("alice", "secret;111111"), byProof)
 		h.want("alone", h.plain(elsewhere, "alice", "secret;111111"), byProof)
 		h.want("another code", h.login("alice", "secret;999999"), "denied wrong_code 49")
 		h.want("another password", h.login("alice", "other;111111"), "denied wrong_password 49")
-		if scope == bind.ScopeLogin {
+		if scope == policy.ScopeLogin {
 			h.want("the code on the name", h.login("alice;111111", "secret"), "denied wrong_code 49")
 		}
 	}
-	h := newHouse(t, func(o *bind.Options) { o.Memory.Scope = bind.ScopeOff })
+	h := newHouse(t, func(o *bind.Options) { o.Rules.Scope = policy.ScopeOff })
 	h.want("login", h.login("alice", "secret;111111"), byCode)
 	h.want("off", h.login("alice", "secret;111111"), "denied wrong_code 49")
 }
@@ -687,7 +689,7 @@ func TestSearchesAreShared(t *testing.T) {
 	f := &flows{clock: c, sessions: map[string]string{}, users: map[string]*flowUser{"bob": {password: "secret", factor: auth.FactorNone}}}
 	p := bind.New(bind.Options{
 		Directory: func(ldap.DN) (bind.Directory, error) { return f, nil }, Authenticator: guard.NewFlights(f),
-		Book: book, Memory: bind.Memory{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: bind.ScopeLogin}, Now: c.Now,
+		Book: book, Memory: policy.Rules{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: policy.ScopeLogin}, Now: c.Now,
 	})
 	defer p.Close()
 	hashes := func() float64 {
@@ -831,7 +833,7 @@ func TestPush(t *testing.T) {
 	h.wantFlows("with a mark", 3)
 	h.want("another mark asks", h.login("dora;000000", "secret"), byPush)
 	h.wantFlows("another mark", 4)
-	h = newHouse(t, func(o *bind.Options) { o.Memory.Scope = bind.ScopeClient })
+	h = newHouse(t, func(o *bind.Options) { o.Rules.Scope = policy.ScopeClient })
 	h.want("scope client", h.login("dora", "secret"), byPush)
 	h.want("again", h.login("dora", "secret"), "granted memory duo")
 	h.wantFlows("scope client", 1)

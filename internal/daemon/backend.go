@@ -58,25 +58,33 @@ func (s *served) tree(dn ldap.DN) (bind.Directory, error) {
 	return nil, nil
 }
 
-// find returns the tree that has a user of that name or e-mail address, and the
-// user name; or else any tree, for who is not known is looked up all the same.
-func (s *served) find(name string) (dir bind.Directory, username string, err error) {
+// find returns the trees that have a user of that name or e-mail address, and
+// the user name; or else any tree, for who is not known is looked up all the
+// same.
+func (s *served) find(name string) (dirs []bind.Directory, username string, err error) {
 	forest := s.forest.Load()
 	if forest == nil {
 		return nil, "", bind.ErrNotLoaded
 	}
 	trees := forest.Trees()
+	username = name
 	for _, tree := range trees {
 		if _, ok := tree.AccountByName(name); ok {
-			return tree, name, nil
+			dirs = append(dirs, tree)
 		}
+	}
+	if len(dirs) > 0 {
+		return dirs, username, nil
 	}
 	for _, tree := range trees {
-		if a, ok := tree.AccountByMail(name); ok {
-			return tree, a.Username, nil
+		if a, ok := tree.AccountByMail(name); ok && (len(dirs) == 0 || a.Username == username) {
+			dirs, username = append(dirs, tree), a.Username
 		}
 	}
-	return trees[0], name, nil
+	if len(dirs) > 0 {
+		return dirs, username, nil
+	}
+	return []bind.Directory{trees[0]}, name, nil
 }
 
 // fileBackend serves the users file and nothing else.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ldapd/internal/admin"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
@@ -25,6 +26,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/login"
+	"ldapd/internal/policy"
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
@@ -170,20 +172,20 @@ func loginSearches(cfg *config.Config) search.LoginConfig {
 	return l
 }
 
-func (d *Daemon) pipeline(logins bind.Logins, key []byte) *bind.Pipeline {
+func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 	cfg := d.cfg
 	o := bind.Options{
 		Directory:      d.served.tree,
 		Authenticator:  d.backend.authenticator(),
 		CodeInPassword: slices.Contains(cfg.MFA.CodeIn, config.CodeInPassword),
-		CodeInUsername: slices.Contains(cfg.MFA.CodeIn, config.CodeInUsername),
 		Separator:      cfg.MFA.Separator,
 		Book:           d.book,
-		Memory:         memory(cfg),
+		Rules:          rules(cfg),
+		Guesses:        d.guesses(),
 		Logins:         logins,
 		Client:         d.client,
 		Synced:         d.backend.synced,
-		Limits: bind.Limits{
+		Limits: guard.Limits{
 			FailuresPerUser:    cfg.Limits.FailuresPerUser,
 			FailuresPerAddress: cfg.Limits.FailuresPerAddress,
 		},
@@ -198,11 +200,19 @@ func (d *Daemon) pipeline(logins bind.Logins, key []byte) *bind.Pipeline {
 	return bind.New(o)
 }
 
-func memory(cfg *config.Config) bind.Memory {
+// guesses returns where wrong codes are kept.
+func (d *Daemon) guesses() guard.GuessStore {
+	g, _ := d.store.(guard.GuessStore) // TODO with the store interface
+	return g
+}
+
+// rules are when verified binds answer.
+func rules(cfg *config.Config) policy.Rules {
 	c, r := &cfg.Cache, &cfg.MFA.Remember
-	return bind.Memory{
+	return policy.Rules{
 		Reprove: c.Reprove, Access: c.Access, StaleFor: c.StaleFor, MaxAge: c.MaxAge,
-		Scope: bind.Scope(r.Scope), Remember: r.For,
+		Scope: policy.Scope(r.Scope), Remember: r.For,
+		CodeInUsername: slices.Contains(cfg.MFA.CodeIn, config.CodeInUsername),
 	}
 }
 

@@ -40,8 +40,8 @@ func TestFind(t *testing.T) {
 		{"eve@example.org", "eve@example.org", 1}, // a name before an address
 		{"nobody@example.org", "nobody@example.org", 0},
 	} {
-		dir, username, err := s.find(tt.typed)
-		if err != nil || username != tt.username || dir != trees[tt.tree] {
+		dirs, username, err := s.find(tt.typed)
+		if err != nil || username != tt.username || dirs[0] != bind.Directory(trees[tt.tree]) {
 			t.Errorf("%s: %q, %v, or in the wrong tree", tt.typed, username, err)
 		}
 	}

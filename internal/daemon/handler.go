@@ -30,7 +30,7 @@ var (
 // session is who a connection is bound as, with what it may see.
 type session struct {
 	*bind.Identity
-	viewer *search.Viewer
+	all, own *search.Viewer // what the right to search shows, and what is seen without
 }
 
 // LogFields says how the bind was granted.
@@ -48,16 +48,22 @@ func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindReques
 		return nil, &explained{err, reason}
 	}
 	h.metrics.bind(outcome, "", id.Source, id.Factor)
-	return &session{id, search.NewViewer(id.Base, id.UUID, id.Search)}, nil
+	return &session{id, search.NewViewer(id.Base, id.UUID, true), search.NewViewer(id.Base, id.UUID, false)}, nil
 }
 
 // Search implements server.Handler.
 func (h *handler) Search(c *server.Conn, req *ldap.SearchRequest, w *server.SearchWriter) ([]byte, error) {
 	s, bound := c.Identity().(*session)
-	res, err := h.engine.Search(viewer(c), req, w)
-	if bound && s.Identity.Search {
-		h.logins.Searched(c.ID(), c.RemoteAddr().Addr(), res)
+	if !bound {
+		res, err := h.engine.Search(nil, req, w)
+		return res.Controls, err
 	}
+	if !h.binds.MaySearch(s.Identity) {
+		res, err := h.engine.Search(s.own, req, w)
+		return res.Controls, err
+	}
+	res, err := h.engine.Search(s.all, req, w)
+	h.logins.Searched(c.ID(), c.RemoteAddr().Addr(), s.UUID, res)
 	return res.Controls, err
 }
 
@@ -66,15 +72,14 @@ func (h *handler) Closed(c *server.Conn) { h.logins.Closed(c.ID()) }
 
 // Compare implements server.Handler.
 func (h *handler) Compare(c *server.Conn, req *ldap.CompareRequest) (bool, error) {
-	return h.engine.Compare(viewer(c), req)
-}
-
-// viewer returns who looks, nil for a connection that is not bound.
-func viewer(c *server.Conn) *search.Viewer {
-	if s, ok := c.Identity().(*session); ok {
-		return s.viewer
+	s, bound := c.Identity().(*session)
+	switch {
+	case !bound:
+		return h.engine.Compare(nil, req)
+	case h.binds.MaySearch(s.Identity):
+		return h.engine.Compare(s.all, req)
 	}
-	return nil
+	return h.engine.Compare(s.own, req)
 }
 
 // explained is an error of a bind with the word for why, for the log.

@@ -54,7 +54,8 @@ func OpenOffline(cfg *config.Config) (control.Service, io.Closer, error) {
 
 // List implements control.Service.
 func (o offline) List(context.Context) ([]control.Bind, error) {
-	return list(o.book.All(), memory(o.cfg).Until), nil
+	r := rules(o.cfg)
+	return list(o.book.All(), r.Until), nil
 }
 
 // Revoke implements control.Service.

@@ -89,10 +89,8 @@ func newClient(cfg *config.Config, version string, now func() time.Time) (*authe
 	return client, nil
 }
 
-// chain is what a bind goes through on its way to a flow: what is under way is
-// joined, what was denied a moment ago is denied again, and the rest is held to
-// a pace and waits its turn. A denial is remembered before its flight ends, so
-// that no bind can slip in between.
+// chain is what a bind goes through on its way to a flow: what was denied a
+// moment ago is denied again, and the rest is held to a pace and waits its turn.
 func (o *outpost) chain(cfg *config.Config, u usersFile) auth.Authenticator {
 	a := &cfg.Authentik
 	flows := newFlowMetrics(u.metrics.registry)
@@ -102,9 +100,8 @@ func (o *outpost) chain(cfg *config.Config, u usersFile) auth.Authenticator {
 	})
 	queue := guard.NewQueue(o.authentik, a.Flows)
 	denials := guard.NewDenials(guard.NewPace(queue, a.UserBinds, a.AddressBinds, u.now), a.DenialMemory, u.now)
-	flights := guard.NewFlights(denials)
-	flows.chain(flights, denials, queue)
-	return flights
+	flows.chain(denials, queue)
+	return denials
 }
 
 // publish serves what the controller read.
@@ -235,13 +232,12 @@ func (m *flowMetrics) observe(f authentik.Flow) {
 }
 
 // chain reports what the binds before the flows do.
-func (m *flowMetrics) chain(flights *guard.Flights, denials *guard.Denials, queue *guard.Queue) {
+func (m *flowMetrics) chain(denials *guard.Denials, queue *guard.Queue) {
 	gauge := func(name, help string, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
 	gauge("ldapd_authentik_flows_running", "Flows under way.", func() float64 { return float64(queue.Running()) })
 	gauge("ldapd_authentik_flows_waiting", "Flows that wait for their turn.", func() float64 { return float64(queue.Waiting()) })
-	gauge("ldapd_authentik_binds_waiting", "Binds that wait for a flow; identical ones share one.", func() float64 { return float64(flights.Waiting()) })
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "ldapd_authentik_denials_remembered_total", Help: "Binds denied without a flow, since the same was denied a moment ago."},
 		func() float64 { return float64(denials.Hits()) }))

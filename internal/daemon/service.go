@@ -26,7 +26,7 @@ var (
 
 // List implements control.Service.
 func (s service) List(context.Context) ([]control.Bind, error) {
-	return list(s.book.All(), memory(s.cfg).Until), nil
+	return list(s.book.All(), s.binds.Rules.Until), nil
 }
 
 // list puts verified binds into the words of commands; until says how long a
@@ -126,18 +126,18 @@ func (s service) Lock(ctx context.Context, r unlock.Request) (int, error) {
 // request finds the user. Who is used to it may put the code behind the name
 // here, too.
 func (s service) request(r unlock.Request) (bind.UnlockRequest, error) {
-	dir, name, err := s.served.find(r.User)
+	dirs, name, err := s.served.find(r.User)
 	if err != nil {
 		return bind.UnlockRequest{}, err
 	}
-	if _, known := dir.AccountByName(name); !known && r.Code == "" {
+	if _, known := dirs[0].AccountByName(name); !known && r.Code == "" {
 		if head, code, ok := mfa.Split(r.User, s.cfg.MFA.Separator); ok {
 			r.User, r.Code = head, secret.String(code)
 			return s.request(r)
 		}
 	}
 	return bind.UnlockRequest{
-		Directory: dir, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
+		Directories: dirs, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
 	}, nil
 }
 

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/atomicfile"
-	"ldapd/internal/bind"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/cache"
 	"ldapd/internal/config"
 	"ldapd/internal/mfa"
@@ -30,7 +30,7 @@ const (
 type store interface {
 	verified.Store
 	mfa.UsedCodes
-	bind.Tallies
+	guard.Tallies
 	CheckKey(ctx context.Context, check []byte) error
 	ReplaceKeyCheck(ctx context.Context, old, check []byte) error
 	Close() error

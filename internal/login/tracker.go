@@ -1,9 +1,3 @@
-// Package pairing joins the two halves of a login through Nextcloud, which
-// come on two connections from one address: a login search on that of the
-// service account, and then, on a new one, the bind of the user whom the
-// search found. While that bind is in flight, the first connection is still
-// there and has done nothing since its login search but base reads of that
-// user's entry. So no time decides what belongs together.
 package login
 
 import (
@@ -12,43 +6,53 @@ import (
 	"sync"
 	"time"
 
-	"ldapd/internal/bind"
+	"ldapd/internal/recent"
 	"ldapd/internal/search"
 )
 
-// codeLife is how long after its login search a code may be handed over.
-const codeLife = 30 * time.Second
-
-// Tracker knows the login search that is open on each connection. There is at
-// most one, so that it needs no limit of its own. It is safe for concurrent
-// use.
+// Tracker knows the login search that is open on each connection, and the
+// binds that look for theirs. There is at most one search on a connection, so
+// that it needs no limit of its own. It is safe for concurrent use.
 type Tracker struct {
 	now func() time.Time
 
 	mu    sync.Mutex
-	last  uint64            // id given out
-	conns map[uint64]*login // by connection
-	ids   map[uint64]*login
-	users map[user][]*login
+	last  uint64           // id given out
+	conns map[uint64]*open // by connection
+	ids   map[uint64]*open
+	users map[user]*waiting
+
+	refused, good recent.Map[marked, time.Time]
+	strays        recent.Map[user, stray]
 }
 
-var _ bind.Logins = (*Tracker)(nil)
-
-// user is whose bind, from where, a login search waits for.
-type user struct {
-	client     netip.Addr
-	base, uuid string
+// stray is that a user's right password came without a login.
+type stray struct {
+	last time.Time
+	left []time.Time // the latest of them, as far as they are within Hold
 }
 
-// login is an open login search. It keeps its code for as long as it is open,
+// marked is a login of a user.
+type marked struct {
+	user user
+	mark mark
+}
+
+// waiting is what is open of one user.
+type waiting struct {
+	logins  []*open
+	binds   map[*Bind]struct{}
+	changed chan struct{} // closed when something ends
+}
+
+// open is an open login search. It keeps its code for as long as it is open,
 // handed over or not: the bind is told by it from other logins of the user.
-type login struct {
-	bind.Login
-	conn  uint64
-	user  user
-	since time.Time
-	taken bool
-
+type open struct {
+	Login
+	conn   uint64
+	user   user
+	since  time.Time
+	taken  bool // the code was handed over
 	served bool // by a granted bind: not open any more
 }
 
@@ -58,19 +62,22 @@ func New(now func() time.Time) *Tracker {
 		now = time.Now
 	}
 	return &Tracker{
-		now:   now,
-		conns: make(map[uint64]*login),
-		ids:   make(map[uint64]*login),
-		users: make(map[user][]*login),
+		now:     now,
+		conns:   make(map[uint64]*open),
+		ids:     make(map[uint64]*open),
+		users:   make(map[user]*waiting),
+		refused: recent.NewMap[marked, time.Time](maxMarks),
+		good:    recent.NewMap[marked, time.Time](maxMarks),
+		strays:  recent.NewMap[user, stray](maxMarks),
 	}
 }
 
 // Searched is to be called for each search of a connection whose identity may
 // read the whole tree, failed ones included, before the client is told that
-// the search is done. A login search takes the place of the one before it,
-// also if it found nobody. A read of the user's entry changes nothing, and
-// every other search ends what was open.
-func (t *Tracker) Searched(conn uint64, client netip.Addr, r search.Result) {
+// the search is done; searcher is the UUID of that identity. A login search
+// takes the place of the one before it, also if it found nobody. A read of the
+// user's entry changes nothing, and every other search ends what was open.
+func (t *Tracker) Searched(conn uint64, client netip.Addr, searcher string, r search.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.conns[conn]; l != nil {
@@ -83,15 +90,16 @@ func (t *Tracker) Searched(conn uint64, client netip.Addr, r search.Result) {
 		return
 	}
 	t.last++
-	l := &login{
-		Login: bind.Login{ID: t.last, Name: r.Login.Name, Code: r.Login.Code},
+	l := &open{
+		Login: Login{ID: t.last, Name: r.Login.Name, Code: r.Login.Code, Searcher: searcher},
 		conn:  conn,
 		user:  user{client, r.Login.Base, r.Login.User},
 		since: t.now(),
 	}
 	t.conns[conn] = l
 	t.ids[l.ID] = l
-	t.users[l.user] = append(t.users[l.user], l)
+	w := t.waiting(l.user)
+	w.logins = append(w.logins, l)
 }
 
 // Rebound is to be called for each bind on a connection, whatever came of it:
@@ -107,78 +115,50 @@ func (t *Tracker) Closed(conn uint64) {
 	}
 }
 
+// Expects reports that a login search of the user is open, from that address.
+func (t *Tracker) Expects(client netip.Addr, base, uuid string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.users[user{client, base, uuid}]
+	return w != nil && len(w.logins) > 0
+}
+
+func (t *Tracker) waiting(u user) *waiting {
+	w := t.users[u]
+	if w == nil {
+		w = &waiting{binds: make(map[*Bind]struct{}), changed: make(chan struct{})}
+		t.users[u] = w
+	}
+	return w
+}
+
 // end forgets a login search. Of several for one login it is not known which
 // one served a bind, and PHP is done with its bind when it goes on: so what
 // ends is one that served, if there is one.
-func (t *Tracker) end(l *login) {
+func (t *Tracker) end(l *open) {
 	if o := t.twin(l, true); o != nil && !l.served {
 		o.served = false
 	}
 	delete(t.conns, l.conn)
 	delete(t.ids, l.ID)
-	others := slices.DeleteFunc(t.users[l.user], func(o *login) bool { return o == l })
-	if len(others) == 0 {
-		delete(t.users, l.user)
-		return
-	}
-	t.users[l.user] = others
+	w := t.users[l.user]
+	w.logins = slices.DeleteFunc(w.logins, func(o *open) bool { return o == l })
+	t.wake(l.user, w)
 }
 
-// Open implements bind.Logins. The oldest comes first.
-func (t *Tracker) Open(client netip.Addr, base, uuid string) []bind.Login {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var open []bind.Login
-	for _, l := range t.users[user{client, base, uuid}] {
-		if !l.served {
-			open = append(open, l.Login)
-		}
+// wake tells the binds of a user that something changed, and forgets the user
+// if nothing is left.
+func (t *Tracker) wake(u user, w *waiting) {
+	close(w.changed)
+	w.changed = make(chan struct{})
+	if len(w.logins) == 0 && len(w.binds) == 0 {
+		delete(t.users, u)
 	}
-	return open
-}
-
-// Take implements bind.Logins. A code is too old 30 s after its search.
-func (t *Tracker) Take(id uint64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l := t.ids[id]
-	switch {
-	case l == nil, l.Code == "", l.taken, t.now().Sub(l.since) > codeLife:
-		return false
-	case l.served && t.twin(l, false) == nil: // no bind is waited for
-		return false
-	}
-	l.taken = true
-	return true
-}
-
-// Return implements bind.Logins.
-func (t *Tracker) Return(id uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if l := t.ids[id]; l != nil {
-		l.taken = false
-	}
-}
-
-// Served implements bind.Logins.
-func (t *Tracker) Served(id uint64) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l := t.ids[id]
-	if l != nil && l.served {
-		l = t.twin(l, false)
-	}
-	if l == nil {
-		return false
-	}
-	l.served = true
-	return true
 }
 
 // twin finds another search for the same login, one that was served or not.
-func (t *Tracker) twin(l *login, served bool) *login {
-	for _, o := range t.users[l.user] {
+func (t *Tracker) twin(l *open, served bool) *open {
+	for _, o := range t.users[l.user].logins {
 		if o != l && o.served == served && o.Same(l.Login) {
 			return o
 		}

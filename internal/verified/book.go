@@ -206,22 +206,53 @@ func (b *Book) Code(k Key, code secret.String) Code {
 	return Code{b.keys.current.id, b.keys.current.codes.of(k.Base, k.User, string(code))}
 }
 
-// Matcher returns what tells whether a digest is that of a code of the user.
-// It computes one digest for each key, however many it is asked about, and is
-// for one goroutine.
-func (b *Book) Matcher(k Key, code secret.String) func(Code) bool {
-	var last string // id of the key of d
-	var d digest
-	return func(c Code) bool {
-		by := b.keys.all[c.Key]
-		if by == nil {
-			return false
-		}
-		if c.Key != last {
-			last, d = c.Key, by.codes.of(k.Base, k.User, string(code))
-		}
-		return equal(&d, (*digest)(&c.Sum))
+// Codes returns the digests that a one-time code of a user may have, one for
+// each key.
+func (b *Book) Codes(k Key, code secret.String) []Code {
+	all := make([]Code, 0, len(b.keys.all))
+	for id, by := range b.keys.all {
+		all = append(all, Code{id, by.codes.of(k.Base, k.User, string(code))})
 	}
+	return all
+}
+
+// Places returns the clients where a user was granted.
+func (b *Book) Places(k Key) (all []string) {
+	b.mu.RLock()
+	u := b.users[k]
+	var r *Record
+	if u != nil {
+		r = u.record
+	}
+	b.mu.RUnlock()
+	if r == nil {
+		return nil
+	}
+	if len(r.Credentials) == 1 {
+		return r.Credentials[0].Places
+	}
+	for i := range r.Credentials {
+		all = append(all, r.Credentials[i].Places...)
+	}
+	return all
+}
+
+// MaySearch returns whether the user may read the whole directory, as it was
+// last known; known is false if nothing was.
+func (b *Book) MaySearch(k Key) (may, known bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	u := b.users[k]
+	if u == nil || u.record == nil {
+		return false, false
+	}
+	var last time.Time
+	for i := range u.record.Credentials {
+		if c := &u.record.Credentials[i]; !known || c.Told.After(last) {
+			may, known, last = c.Search, true, c.Told
+		}
+	}
+	return may, known
 }
 
 // BySession finds the credential that a session was left for.

@@ -115,7 +115,7 @@ func TestProve(t *testing.T) {
 		if len(c.Proofs) != 1 || c.Proofs[0] != want {
 			t.Errorf("the proofs are %+v", c.Proofs)
 		}
-		if !b.Matcher(alice, "123456")(c.Proofs[0].Code) || b.Matcher(alice, "123457")(c.Proofs[0].Code) || b.Matcher(Key{alice.Base, "other"}, "123456")(c.Proofs[0].Code) {
+		if !c.Proofs[0].Code.Is(b.Codes(alice, "123456")) || c.Proofs[0].Code.Is(b.Codes(alice, "123457")) || c.Proofs[0].Code.Is(b.Codes(Key{alice.Base, "other"}, "123456")) {
 			t.Error("the code is not that of alice alone")
 		}
 		if k, id, ok := b.BySession("abc"); !ok || k != alice || id != c.ID {
@@ -133,7 +133,7 @@ func TestProve(t *testing.T) {
 	if c, _ := b.Find(Key{alice.Base, "other"}, "right"); c != nil {
 		t.Error("somebody else has the password")
 	}
-	if b.Matcher(alice, "")(Code{}) {
+	if none := (Code{}); none.Is(b.Codes(alice, "")) {
 		t.Error("no code is a code")
 	}
 
@@ -287,7 +287,7 @@ func TestBounds(t *testing.T) {
 	}
 	prove(t, b, alice, "new", func(c *Credential) {
 		c.Proofs = nil
-		for i := range maxProofs + 5 {
+		for i := range maxCodes + 5 {
 			c.Proofs = append(c.Proofs, Proof{ID: fmt.Sprint(i), At: start.Add(time.Duration(i) * time.Minute)})
 		}
 		c.Proofs[1].Asked = start.Add(5 * time.Hour) // in use
@@ -297,7 +297,7 @@ func TestBounds(t *testing.T) {
 	for _, p := range c.Proofs {
 		ids = append(ids, p.ID)
 	}
-	if len(ids) != maxProofs || slices.Contains(ids, "0") || !slices.Contains(ids, "1") || slices.Contains(ids, "5") || !slices.Contains(ids, "6") {
+	if len(ids) != maxCodes || slices.Contains(ids, "0") || !slices.Contains(ids, "1") || slices.Contains(ids, "5") || !slices.Contains(ids, "6") {
 		t.Errorf("the proofs are %v", ids)
 	}
 }

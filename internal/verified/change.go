@@ -26,6 +26,7 @@ func (r *Record) clone() *Record {
 func (c *Credential) clone() Credential {
 	n := *c
 	n.Proofs = slices.Clone(c.Proofs)
+	n.Places = slices.Clone(c.Places)
 	if c.Session != nil {
 		s := *c.Session
 		n.Session = &s
@@ -41,32 +42,51 @@ func (r *Record) index(id string) int {
 	return slices.IndexFunc(r.Credentials, func(c Credential) bool { return c.ID == id })
 }
 
-// trim drops the credentials proved least lately, and the proofs used least
-// lately, if there are too many. A proof is used when it is made, and when the
-// backend is asked with its cookie.
+// trim drops the credentials proved least lately, and of each the proofs and
+// places used least lately, if there are too many. A proof is used when it is
+// made, when it admits, and when the backend is asked with its cookie.
 func (r *Record) trim() {
 	if len(r.Credentials) > maxCredentials {
 		r.Credentials = slices.Clip(r.Credentials[:maxCredentials])
 	}
 	for i := range r.Credentials {
 		c := &r.Credentials[i]
-		for len(c.Proofs) > maxProofs {
-			oldest := 0
-			for j := range c.Proofs {
-				if c.Proofs[j].used().Before(c.Proofs[oldest].used()) {
-					oldest = j
-				}
-			}
-			c.Proofs = slices.Delete(c.Proofs, oldest, oldest+1)
+		if len(c.Places) > maxPlaces {
+			c.Places = slices.Clip(c.Places[:maxPlaces])
 		}
+		c.dropProofs(maxCodes, func(p *Proof) bool { return p.Code.Key != "" })
+		c.dropProofs(maxOthers, func(p *Proof) bool { return p.Code.Key == "" })
+	}
+}
+
+// dropProofs leaves so many proofs of a kind, those used last.
+func (c *Credential) dropProofs(most int, kind func(*Proof) bool) {
+	for {
+		n, oldest := 0, -1
+		for i := range c.Proofs {
+			p := &c.Proofs[i]
+			if !kind(p) {
+				continue
+			}
+			if n++; oldest < 0 || p.used().Before(c.Proofs[oldest].used()) {
+				oldest = i
+			}
+		}
+		if n <= most {
+			return
+		}
+		c.Proofs = slices.Delete(c.Proofs, oldest, oldest+1)
 	}
 }
 
 func (p *Proof) used() time.Time {
-	if p.Asked.After(p.At) {
-		return p.Asked
+	last := p.At
+	for _, t := range []time.Time{p.Asked, p.Used} {
+		if t.After(last) {
+			last = t
+		}
 	}
-	return p.At
+	return last
 }
 
 // adopt takes over what this process knows of the passwords.
@@ -120,6 +140,7 @@ func alike(before, after *Record) bool {
 		for j := range min(len(b.Proofs), len(a.Proofs)) {
 			round(&a.Proofs[j].At, b.Proofs[j].At)
 			round(&a.Proofs[j].Asked, b.Proofs[j].Asked)
+			round(&a.Proofs[j].Used, b.Proofs[j].Used)
 			a.Proofs[j].ID = b.Proofs[j].ID
 		}
 	}

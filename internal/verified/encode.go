@@ -18,7 +18,9 @@ import (
 // takes, if no cookie is larger than any that was ever seen.
 const (
 	maxCredentials = 8
-	maxProofs      = 128     // of a credential; a login with a code makes one
+	maxCodes       = 16      // proofs of a credential with a code: each can be guessed
+	maxOthers      = 32      // proofs of a credential without, as windows
+	maxPlaces      = 16      // of a credential
 	maxValue       = 1 << 20 // bytes
 	sealSize       = 64      // bytes that a value is larger than its record, and more
 )
@@ -118,6 +120,7 @@ type credentialJSON struct {
 	Told          int64        `json:"tt,omitempty"`
 	Session       *sessionJSON `json:"se,omitempty"`
 	Proofs        []proofJSON  `json:"p,omitempty"`
+	Places        []string     `json:"pl,omitempty"`
 }
 
 type hashJSON struct {
@@ -148,6 +151,8 @@ type proofJSON struct {
 	Until   int64  `json:"u,omitempty"`
 	Cookie  []byte `json:"m,omitempty"`
 	Asked   int64  `json:"a,omitempty"`
+	Home    string `json:"o,omitempty"`
+	Used    int64  `json:"l,omitempty"`
 }
 
 // marshal returns a text that is the same for records that are.
@@ -160,7 +165,7 @@ func marshal(r *Record) ([]byte, error) {
 			ID: c.ID, Hash: hashJSON{v.key, v.memory, v.time, v.threads, v.slow[:]},
 			Search: c.Search, Factored: c.Factored, Doubt: c.Doubt,
 			PasswordStamp: c.PasswordStamp, FactorStamp: c.FactorStamp,
-			First: micros(c.First), Proved: micros(c.Proved), Told: micros(c.Told),
+			First: micros(c.First), Proved: micros(c.Proved), Told: micros(c.Told), Places: c.Places,
 		}
 		if s := c.Session; s != nil {
 			j.Session = &sessionJSON{s.Hash, micros(s.Begin), micros(s.End), []byte(s.State), micros(s.Asked), s.Client}
@@ -169,6 +174,7 @@ func marshal(r *Record) ([]byte, error) {
 			pj := proofJSON{
 				ID: p.ID, Way: p.Way, Client: p.Client, Factor: p.Factor,
 				At: micros(p.At), Until: micros(p.Until), Cookie: []byte(p.Cookie), Asked: micros(p.Asked),
+				Home: p.Home, Used: micros(p.Used),
 			}
 			if p.Code.Key != "" {
 				pj.CodeKey, pj.CodeSum = p.Code.Key, p.Code.Sum[:]
@@ -209,7 +215,7 @@ func (k Keys) unmarshal(plain []byte) (*Record, error) {
 			ID: j.ID, Search: j.Search, Factored: j.Factored, Doubt: j.Doubt,
 			PasswordStamp: j.PasswordStamp, FactorStamp: j.FactorStamp,
 			First: moment(j.First), Proved: moment(j.Proved), Told: moment(j.Told),
-			verifier: v,
+			Places: j.Places, verifier: v,
 		}
 		if s := j.Session; s != nil {
 			c.Session = &Session{s.Hash, moment(s.Begin), moment(s.End), secret.String(s.State), moment(s.Asked), s.Client}
@@ -218,6 +224,7 @@ func (k Keys) unmarshal(plain []byte) (*Record, error) {
 			p := Proof{
 				ID: pj.ID, Way: pj.Way, Client: pj.Client, Factor: pj.Factor,
 				At: moment(pj.At), Until: moment(pj.Until), Cookie: secret.String(pj.Cookie), Asked: moment(pj.Asked),
+				Home: pj.Home, Used: moment(pj.Used),
 			}
 			if pj.CodeKey != "" {
 				if len(pj.CodeSum) != len(p.Code.Sum) {

@@ -306,7 +306,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		for i := range r.Credentials {
 			c := &r.Credentials[i]
-			if len(c.Proofs) > maxProofs || !c.valid() || keys.all[c.key] == nil {
+			if len(c.Proofs) > maxCodes+maxOthers || !c.valid() || keys.all[c.key] == nil {
 				t.Fatalf("a credential is %+v", c)
 			}
 		}

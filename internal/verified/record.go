@@ -44,6 +44,7 @@ type Credential struct {
 
 	Session *Session // left at the backend by the last flow; nil: none
 	Proofs  []Proof  // of the second factor
+	Places  []string // clients where it was granted, the latest first
 
 	*verifier // of the password
 }
@@ -75,7 +76,11 @@ type Proof struct {
 	Way    Way
 	Code   Code   // the code that it was proved with; zero: none
 	Client string // name or address of the client it was proved for
-	Factor string // totp, static, duo
+	// Home is where the code is good: at the account that searched for the
+	// login name, or else at the client. Empty: it was proved before homes were
+	// kept, and is good everywhere.
+	Home   string
+	Factor string // totp, static, duo; none: the user had none to prove
 
 	At    time.Time
 	Until time.Time // of a window; zero: as the configuration says
@@ -84,10 +89,21 @@ type Proof struct {
 	// Empty: it remembers nothing.
 	Cookie secret.String
 	Asked  time.Time // when the backend was asked with the cookie, the last time
+	Used   time.Time // when it admitted a bind, as of some hours ago; zero: not since it was made
 }
 
 // Code is a keyed digest of a one-time code of a user.
 type Code struct {
 	Key string // id of the key; empty: there is no code
 	Sum [32]byte
+}
+
+// Is reports, in constant time, that the digest is one of those of a code.
+func (c *Code) Is(codes []Code) bool {
+	for i := range codes {
+		if c.Key != "" && codes[i].Key == c.Key {
+			return equal(&codes[i].Sum, &c.Sum)
+		}
+	}
+	return false
 }

@@ -3,83 +3,76 @@ package guard
 import (
 	"context"
 	"fmt"
-	"ldapd/internal/auth"
 	"runtime/debug"
 	"sync"
 )
 
-// Flights is an Authenticator that has attempts which are the same, and under
-// way at the same time, answered by one. That one goes on as long as somebody
-// waits for it.
-type Flights struct {
-	next auth.Authenticator
-	key  Key
-
-	mu      sync.Mutex
-	flights map[Digest]*flight
+// Flights have what is the same, and under way at the same time, done once. It
+// goes on as long as somebody waits for it.
+type Flights[V any] struct {
+	mu  sync.Mutex
+	all map[Digest]*flight[V]
 }
 
-var _ auth.Authenticator = (*Flights)(nil)
-
-// NewFlights returns Flights before another authenticator.
-func NewFlights(next auth.Authenticator) *Flights {
-	return &Flights{next: next, key: NewKey(), flights: make(map[Digest]*flight)}
-}
-
-// flight is an attempt under way.
-type flight struct {
+// flight is something under way.
+type flight[V any] struct {
 	waiting int // callers
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when what follows is set
 
-	granted auth.Granted
-	err     error
-	panic   any
+	value V
+	err   error
+	panic any
 }
 
+// NewFlights returns Flights.
+func NewFlights[V any]() *Flights[V] { return &Flights[V]{all: make(map[Digest]*flight[V])} }
+
 // Waiting returns how many callers wait, for the metric.
-func (s *Flights) Waiting() int {
+func (s *Flights[V]) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for _, f := range s.flights {
+	for _, f := range s.all {
 		n += f.waiting
 	}
 	return n
 }
 
-// Authenticate implements auth.Authenticator.
-func (s *Flights) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
+// Do returns what do returns, which is called unless a call for the same id is
+// under way; first says that it was called for this caller. Its context ends
+// when nobody waits any more.
+func (s *Flights[V]) Do(ctx context.Context, id Digest, do func(context.Context) (V, error)) (v V, first bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return auth.Granted{}, fmt.Errorf("authenticate: %w", err)
+		return v, false, fmt.Errorf("authenticate: %w", err)
 	}
-	f, leave := s.join(ctx, a)
+	f, first, leave := s.join(ctx, id, do)
 	defer leave()
 	select {
 	case <-f.done:
 	case <-ctx.Done():
-		return auth.Granted{}, fmt.Errorf("wait for an identical bind: %w", ctx.Err())
+		return v, first, fmt.Errorf("wait for an identical bind: %w", ctx.Err())
 	}
 	if f.panic != nil {
-		panic(f.panic) // each connection reports it as its own
+		panic(f.panic) // in each caller, whose connection reports it as its own
 	}
-	return f.granted, f.err
+	return f.value, first, f.err
 }
 
 // join gets a caller aboard; leave must be called when it is done waiting.
-func (s *Flights) join(ctx context.Context, a auth.Attempt) (f *flight, leave func()) {
-	id := s.key.Attempt(a)
+func (s *Flights[V]) join(ctx context.Context, id Digest, do func(context.Context) (V, error)) (f *flight[V], first bool, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f = s.flights[id]
+	f = s.all[id]
 	if f == nil {
-		f = &flight{done: make(chan struct{})}
+		first = true
+		f = &flight[V]{done: make(chan struct{})}
 		ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		s.flights[id] = f
-		go s.fly(ctx, id, f, a)
+		s.all[id] = f
+		go s.fly(ctx, id, f, do)
 	}
 	f.waiting++
-	return f, func() {
+	return f, first, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if f.waiting--; f.waiting == 0 {
@@ -89,8 +82,8 @@ func (s *Flights) join(ctx context.Context, a auth.Attempt) (f *flight, leave fu
 	}
 }
 
-// fly ends when the authenticator does, which the last caller to leave sees to.
-func (s *Flights) fly(ctx context.Context, id Digest, f *flight, a auth.Attempt) {
+// fly ends when do does, which the last caller to leave sees to.
+func (s *Flights[V]) fly(ctx context.Context, id Digest, f *flight[V], do func(context.Context) (V, error)) {
 	defer func() {
 		if p := recover(); p != nil {
 			f.panic = fmt.Sprintf("%v\n%s", p, debug.Stack())
@@ -100,12 +93,12 @@ func (s *Flights) fly(ctx context.Context, id Digest, f *flight, a auth.Attempt)
 		s.mu.Unlock()
 		close(f.done)
 	}()
-	f.granted, f.err = s.next.Authenticate(ctx, a)
+	f.value, f.err = do(ctx)
 }
 
 // remove keeps further callers from getting aboard.
-func (s *Flights) remove(id Digest, f *flight) {
-	if s.flights[id] == f {
-		delete(s.flights, id)
+func (s *Flights[V]) remove(id Digest, f *flight[V]) {
+	if s.all[id] == f {
+		delete(s.all, id)
 	}
 }

@@ -25,3 +25,6 @@ func addressKey(a netip.Addr) string {
 	}
 	return a.String()
 }
+
+// Network names who may be one customer: the address, or for IPv6 its /64.
+func Network(a netip.Addr) string { return addressKey(a) }

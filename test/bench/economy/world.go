@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/ldap"
 	"ldapd/internal/login"
+	"ldapd/internal/policy"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
 )
@@ -77,14 +79,14 @@ func newWorld(ctx context.Context, o Options, rest, parts int) (*world, error) {
 	w.pipeline = bind.New(bind.Options{ // with the defaults of ldapd.example.yaml
 		Directory:      func(ldap.DN) (bind.Directory, error) { return w.backend, nil },
 		Authenticator:  w.backend,
-		CodeInPassword: true, CodeInUsername: true, Separator: ";",
+		CodeInPassword: true, Separator: ";",
 		Book:   w.book,
 		Logins: w.logins,
-		Memory: bind.Memory{
+		Rules: policy.Rules{
 			Reprove: 12 * time.Hour, Access: time.Hour, StaleFor: 7 * 24 * time.Hour, MaxAge: maxAge,
-			Scope: bind.ScopeLogin, Remember: maxAge,
+			Scope: policy.ScopeLogin, Remember: maxAge, CodeInUsername: true,
 		},
-		Limits: bind.Limits{FailuresPerUser: 10, FailuresPerAddress: 300},
+		Limits: guard.Limits{FailuresPerUser: 10, FailuresPerAddress: 300},
 		Now:    w.now,
 	})
 	return w, nil
@@ -232,7 +234,7 @@ func (w *world) bind(ctx context.Context, c *client, now time.Time) error {
 func (w *world) ask(ctx context.Context, c *client) error {
 	w.conns++
 	conn := w.conns
-	w.logins.Searched(conn, nextcloud, search.Result{
+	w.logins.Searched(conn, nextcloud, "uuid of the service account", search.Result{
 		Login: &search.Login{Name: c.name, Code: auth.Secret(c.code), Base: base, User: uuid(c.person)},
 	})
 	_, err := w.pipeline.Bind(ctx, bind.Request{DN: c.dn, Password: []byte(c.password), Addr: nextcloud})

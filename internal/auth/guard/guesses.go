@@ -1,0 +1,280 @@
+package guard
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"ldapd/internal/auth"
+	"ldapd/internal/recent"
+)
+
+// What may be tried. Of a million codes some are good at a time: three of an
+// authenticator app, and those that are remembered at the place, 16 at most. So
+// whoever has a user's password and plays all day at all places gets in with
+// 11 × 19 in a million, once in 4 784 days.
+const (
+	guessesADay = 10
+	guessWindow = 24 * time.Hour
+	codeDigits  = 6 // longer ones cannot be guessed
+	// sameCode is for how long a wrong code may be compared again: the backend
+	// may have refused it for having been asked too often.
+	sameCode = time.Minute
+)
+
+// maxGuessed bounds the users whose guesses are kept: about 8 MiB if all of
+// them are guessed at.
+const maxGuessed = 1 << 13
+
+// GuessStore keeps guesses over restarts, and shares them with replicas. Keys
+// and secrets are digests.
+type GuessStore interface {
+	// Guess notes that a secret was tried under a key, unless it is among those
+	// of the window already. It returns how many there are, and whether this
+	// one is new.
+	Guess(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, fresh bool, err error)
+	// Guessed returns how many there are, and whether the secret is among them.
+	Guessed(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, seen bool, err error)
+	// Forgive forgets those of a key.
+	Forgive(ctx context.Context, key [16]byte) error
+}
+
+// Guesses are the wrong codes that came with the right password. A code counts
+// before anybody compares it, or parallel guesses would be free, and it is taken
+// back when it turns out right. One that was wrong does not count again for a
+// day, and after a minute it is not compared again: it would be right some time.
+//
+// When so many were tried as may be in a day, no code of the user is compared
+// any more at the homes where wrong ones came from, nor where he has none that is
+// remembered.
+type Guesses struct {
+	store GuessStore // nil: none
+	now   func() time.Time
+	key   Key
+
+	mu    sync.Mutex
+	users recent.Map[Digest, *guessed]
+}
+
+// guessed is what was tried of one user with one password.
+type guessed struct {
+	name   string // for people
+	all    []guess
+	shared int       // how many the store knew of
+	asked  time.Time // when it was asked
+}
+
+type guess struct {
+	code, home Digest
+	at         time.Time
+	wrong      bool // somebody compared it; else it is under way, or could not be compared
+}
+
+// NewGuesses returns a counter; store may be nil.
+func NewGuesses(store GuessStore, key Key, now func() time.Time) *Guesses {
+	return &Guesses{store: store, key: key, now: now, users: recent.NewMap[Digest, *guessed](maxGuessed)}
+}
+
+// Try is a code that comes with the right password.
+type Try struct {
+	User string // UUID
+	Name string // of the user, for people
+	// Stamp changes with the password. What was tried with another one does not
+	// count: whoever guessed has the old one.
+	Stamp string
+	Code  auth.Secret
+	Home  string // where the code is good if it is remembered
+	Known bool   // one is remembered there
+}
+
+// Begin is called before a code is answered. match says that it is one that is
+// remembered at its home. The error says that no code is answered there now,
+// right or wrong; wrong, that this one was compared before. Otherwise, and
+// unless it matches, the code counts from now on, until Right takes it back.
+func (g *Guesses) Begin(t Try, match bool) (wrong bool, limited *auth.Limited) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if match && g.users.Len() == 0 {
+		return false, nil // nobody guesses
+	}
+	user, code, home := g.digests(t)
+	u, _ := g.users.Get(user)
+	now := g.now()
+	if u != nil {
+		u.expire(now)
+		if u.closed(home, t.Known) {
+			return false, &auth.Limited{Reason: auth.LimitCode}
+		}
+	}
+	if match {
+		return false, nil
+	}
+	if u == nil {
+		u = &guessed{}
+	}
+	u.name = t.Name
+	g.users.Put(user, u)
+	if i := u.index(code); i >= 0 {
+		o := &u.all[i]
+		return o.wrong && len(t.Code) == codeDigits && now.Sub(o.at).Abs() >= sameCode, nil
+	}
+	u.all = append(u.all, guess{code: code, home: home, at: now})
+	return false, nil
+}
+
+// Elsewhere asks, once in a while, what other replicas and this one before its
+// restart counted. It is Begin for what they know.
+func (g *Guesses) Elsewhere(ctx context.Context, t Try) *auth.Limited {
+	if g.store == nil {
+		return nil
+	}
+	user, _, home := g.digests(t)
+	g.mu.Lock()
+	u, _ := g.users.Get(user)
+	now := g.now()
+	ask := u != nil && now.Sub(u.asked).Abs() >= minute
+	if ask {
+		u.asked = now
+	}
+	g.mu.Unlock()
+	if u == nil {
+		return nil
+	}
+	if ask {
+		ctx, cancel := context.WithTimeout(ctx, storeTime)
+		defer cancel()
+		if n, _, err := g.store.Guessed(ctx, user, Digest{}, guessWindow); err == nil {
+			g.mu.Lock()
+			u.shared = n
+			g.mu.Unlock()
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if u.shared >= guessesADay && u.closed(home, t.Known) {
+		return &auth.Limited{Reason: auth.LimitCode}
+	}
+	return nil
+}
+
+// Right takes back a code that turned out right.
+func (g *Guesses) Right(t Try) {
+	user, code, _ := g.digests(t)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if u, ok := g.users.Get(user); ok {
+		u.all = slices.DeleteFunc(u.all, func(o guess) bool { return o.code == code && !o.wrong })
+	}
+}
+
+// Wrong says that a code was compared with those of the moment, and is none. It
+// reports that with it as many were tried as may be.
+func (g *Guesses) Wrong(ctx context.Context, t Try) (last bool) {
+	g.set(t, func(o *guess) { o.wrong = true })
+	return g.share(ctx, t)
+}
+
+// Unknown says that a code could not be compared with those of the moment. It
+// was with those that are remembered.
+func (g *Guesses) Unknown(ctx context.Context, t Try) (last bool) { return g.share(ctx, t) }
+
+func (g *Guesses) set(t Try, f func(*guess)) {
+	user, code, _ := g.digests(t)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if u, ok := g.users.Get(user); ok {
+		if i := u.index(code); i >= 0 {
+			f(&u.all[i])
+		}
+	}
+}
+
+// share tells the store, and learns what it knows.
+func (g *Guesses) share(ctx context.Context, t Try) (last bool) {
+	user, code, _ := g.digests(t)
+	n, fresh := 0, true
+	if g.store != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+		defer cancel()
+		var err error
+		if n, fresh, err = g.store.Guess(ctx, user, code, guessWindow); err != nil {
+			n, fresh = 0, true
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	u, ok := g.users.Get(user)
+	if !ok {
+		return false
+	}
+	if n > 0 {
+		u.shared, u.asked = n, g.now()
+	}
+	return fresh && u.total() == guessesADay
+}
+
+// Forgive lets a user try anew, as when an administrator says so.
+func (g *Guesses) Forgive(ctx context.Context, user, stamp string) error {
+	key := g.user(user, stamp)
+	g.mu.Lock()
+	g.users.Delete(key)
+	g.mu.Unlock()
+	if g.store == nil {
+		return nil
+	}
+	return g.store.Forgive(ctx, key)
+}
+
+// Guessed is a user whose password somebody has who does not have his codes.
+type Guessed struct {
+	Name   string
+	Codes  int       // wrong ones within a day
+	Last   time.Time // when the last one came
+	Closed bool      // no more are compared
+}
+
+// All returns the users for whom half of what may be tried was, or more.
+func (g *Guesses) All() []Guessed {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []Guessed
+	now := g.now()
+	g.users.All(func(_ Digest, u *guessed) bool {
+		u.expire(now)
+		if n := u.total(); 2*n >= guessesADay && len(u.all) > 0 {
+			all = append(all, Guessed{u.name, n, u.all[len(u.all)-1].at, n >= guessesADay})
+		}
+		return true
+	})
+	return all
+}
+
+func (g *Guesses) user(user, stamp string) Digest { return g.key.Digest("guesses", user, stamp) }
+
+func (g *Guesses) digests(t Try) (user, code, home Digest) {
+	return g.user(t.User, t.Stamp), g.key.Digest("code", t.User, string(t.Code)), g.key.Digest("home", t.Home)
+}
+
+// expire forgets what was tried a day ago. A clock that was set back must not
+// keep it for ever.
+func (u *guessed) expire(now time.Time) {
+	u.all = slices.DeleteFunc(u.all, func(o guess) bool { return now.Sub(o.at).Abs() >= guessWindow })
+	if now.Sub(u.asked).Abs() >= guessWindow {
+		u.shared = 0
+	}
+}
+
+func (u *guessed) index(code Digest) int {
+	return slices.IndexFunc(u.all, func(o guess) bool { return o.code == code })
+}
+
+func (u *guessed) total() int { return max(len(u.all), u.shared) }
+
+// closed reports that no code is compared at a home.
+func (u *guessed) closed(home Digest, known bool) bool {
+	if u.total() < guessesADay {
+		return false
+	}
+	return !known || slices.ContainsFunc(u.all, func(o guess) bool { return o.home == home })
+}

@@ -1,0 +1,130 @@
+package bind
+
+import (
+	"context"
+	"time"
+
+	"ldapd/internal/auth"
+	"ldapd/internal/login"
+	"ldapd/internal/policy"
+)
+
+// joining looks for the login search that a bind belongs to, from when it has
+// to be known until the bind is over.
+type joining struct {
+	p     *Pipeline
+	w     who
+	at    place
+	bind  *login.Bind // nil: nobody has looked yet
+	began time.Time   // when somebody first did
+}
+
+// joining returns what finds the login searches of a user's bind; end it.
+func (p *Pipeline) joining(w who, at place) *joining { return &joining{p: p, w: w, at: at} }
+
+// again is the same for another who answers the bind; end both.
+func (j *joining) again() *joining {
+	again := *j
+	if j.bind != nil {
+		again.bind = j.bind.Again()
+	}
+	return &again
+}
+
+func (j *joining) end() {
+	if j.bind != nil {
+		j.bind.End()
+	}
+}
+
+// look finds the login searches that the bind may belong to. changed is closed
+// when there may be others; nil if that cannot be.
+func (j *joining) look() (open []login.Login, changed <-chan struct{}) {
+	p := j.p
+	if p.Logins == nil || !j.w.known {
+		return nil, nil
+	}
+	if j.bind == nil {
+		j.bind, j.began = p.Logins.Begin(j.at.addr, j.w.account.Base, j.w.account.UUID), p.Now()
+	}
+	return j.bind.Logins()
+}
+
+// logins is look in the terms of policy, for a bind whose password is right.
+func (j *joining) logins() (in *policy.Logins, open []login.Login, changed <-chan struct{}) {
+	open, changed = j.look()
+	if j.bind == nil {
+		return new(policy.Logins), nil, nil
+	}
+	j.bind.Right()
+	in = &policy.Logins{Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.p.Now().Sub(j.began)}
+	for i, l := range open {
+		pl := policy.Login{Group: i, Home: policy.HomeOfSearch(l.Searcher), Fresh: l.Fresh}
+		for k := range i {
+			if open[k].Same(l) {
+				pl.Group = k
+				break
+			}
+		}
+		if l.Code != "" && j.p.Book != nil {
+			pl.Codes = j.p.Book.Codes(j.w.key, l.Code)
+		}
+		in.Open = append(in.Open, pl)
+	}
+	return in, open, changed
+}
+
+// wait waits until the login searches change, for a time at most.
+func (j *joining) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
+	asleep, wake := context.WithCancel(ctx)
+	defer wake()
+	go func() {
+		select {
+		case <-changed:
+			wake()
+		case <-asleep.Done():
+		}
+	}()
+	if err := j.p.Sleep(asleep, d); err != nil && ctx.Err() != nil {
+		return undetermined(err)
+	}
+	return nil
+}
+
+// serve says that the bind is granted for a login search, which is then over.
+// It is false if another bind was faster.
+func (j *joining) serve(open []login.Login, one int) bool {
+	for i := range open {
+		if open[i].Same(open[one]) && j.bind.Serve(open[i].ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// stray says that the bind is answered without a login, though its password is
+// right.
+func (j *joining) stray() {
+	if j.bind != nil {
+		j.bind.Stray()
+	}
+}
+
+// refused says that the password is wrong.
+func (j *joining) refused() {
+	j.look()
+	if j.bind != nil {
+		j.bind.Refused()
+	}
+}
+
+// take hands the code of the one login over to which the bind can belong; ok is
+// false if there is none, or its code is taken.
+func (j *joining) take(open []login.Login, one int) (id uint64, code auth.Secret, ok bool) {
+	for i := range open {
+		if open[i].Same(open[one]) && open[i].Code != "" && j.bind.Take(open[i].ID) {
+			return open[i].ID, open[i].Code, true
+		}
+	}
+	return 0, "", false
+}

@@ -1,0 +1,288 @@
+package bind
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
+	"ldapd/internal/login"
+	"ldapd/internal/policy"
+)
+
+// paired is the login search whose code a bind brings along.
+type paired struct {
+	login.Login
+	open []login.Login // what it was chosen from
+	ours bool          // the code was handed over to this bind
+}
+
+// attempt is a reading as the backend is asked about it.
+type attempt struct {
+	auth.Attempt
+	index int        // of the reading
+	try   *guard.Try // its code, if it has one and the user is known
+}
+
+// prove asks the backend, and does what follows from its answer.
+func (p *Pipeline) prove(ctx context.Context, w who, at place, said said, f found, j *joining) (answer, error) {
+	with, several := p.pair(said, j)
+	a, err := p.proveWith(ctx, w, at, said, f, j, with, several)
+	var denied *auth.Denied
+	if !several || !errors.As(err, &denied) || denied.Password != auth.Right || !denied.FactorDue() {
+		return a, err
+	}
+	// The password is right, and one of several logins has the code. The others
+	// go on when their binds are answered; this one waits for that.
+	with, err = p.await(ctx, j)
+	if err != nil {
+		return answer{}, err
+	}
+	if with == nil {
+		j.stray()
+		return answer{}, p.undecided(at)
+	}
+	return p.proveWith(ctx, w, at, said, f, j, with, false)
+}
+
+// pair finds the login search that a bind without a code of its own belongs
+// to, nil if there is none with a code; several says that it may be one of
+// several.
+func (p *Pipeline) pair(said said, j *joining) (with *paired, several bool) {
+	if !p.Rules.CodeInUsername || said.code != "" {
+		return nil, false
+	}
+	open, _ := j.look()
+	one, n := policy.Only(groups(open))
+	if n == 0 {
+		return nil, false
+	}
+	if one < 0 {
+		return nil, true
+	}
+	if open[one].Code == "" {
+		return nil, false
+	}
+	with = &paired{Login: open[one], open: open}
+	if id, _, ok := j.take(open, one); ok {
+		with.ID, with.ours = id, true
+	}
+	return with, false
+}
+
+// groups is what policy wants to know of login searches to tell them apart.
+func groups(open []login.Login) []policy.Login {
+	all := make([]policy.Login, len(open))
+	for i, l := range open {
+		all[i] = policy.Login{Group: slices.IndexFunc(open, l.Same), Fresh: l.Fresh}
+	}
+	return all
+}
+
+// await waits for all login searches but one to be over.
+func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
+	j.bind.Right()
+	for {
+		open, changed := j.look()
+		waited := p.Now().Sub(j.began)
+		one, n := policy.Only(groups(open))
+		switch {
+		case n > 0 && one >= 0:
+			with := &paired{Login: open[one], open: open}
+			id, _, ok := j.take(open, one)
+			if with.ID, with.ours = id, ok; !ok || j.bind.Rivals() >= n {
+				return nil, nil
+			}
+			return with, nil
+		case n == 0, waited >= policy.Patience:
+			return nil, nil
+		}
+		if err := j.wait(ctx, policy.Patience-waited, changed); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// proveWith asks the backend about the readings, together with the code of a
+// login search if there is one.
+func (p *Pipeline) proveWith(ctx context.Context, w who, at place, said said, f found, j *joining, with *paired, several bool) (answer, error) {
+	attempts := p.attempts(w, at, said, f, with)
+	if err := p.mayAsk(ctx, w, attempts); err != nil {
+		return answer{}, err
+	}
+	g, right, err := p.ask(ctx, w, f, attempts)
+	p.settle(ctx, w, attempts, right, err)
+	if err == nil {
+		return p.granted(ctx, w, at, f, j, with, *right, g)
+	}
+	var denied *auth.Denied
+	isDenied := errors.As(err, &denied)
+	if with != nil && with.ours && !(isDenied && denied.Password == auth.Right) {
+		j.bind.Return(with.ID) // nobody has judged the code
+	}
+	if isDenied && denied.Password == auth.Wrong {
+		j.refused()
+	}
+	if !isDenied || denied.FactorDue() {
+		if a, ok := p.byWindow(ctx, w, at, said, f, j, with, denied); ok {
+			return a, nil
+		}
+	}
+	if !isDenied {
+		return answer{}, classified(err)
+	}
+	return answer{}, p.denied(ctx, w, at, said, f, with, several, denied)
+}
+
+// attempts are the readings, each with its code.
+func (p *Pipeline) attempts(w who, at place, said said, f found, with *paired) []attempt {
+	all := make([]attempt, len(said.readings))
+	for i, r := range said.readings {
+		home := policy.HomeAt(at.client.Name)
+		if r.CodeIn == auth.NoCode && with != nil {
+			home = policy.HomeOfSearch(with.Searcher)
+			if with.ours {
+				r.Code, r.CodeIn = with.Code, auth.InUsername
+			}
+		}
+		all[i] = attempt{Attempt: r, index: i}
+		if w.known && r.Code != "" {
+			t := &guard.Try{User: w.account.UUID, Name: w.account.Username, Stamp: w.user.PasswordStamp, Code: r.Code, Home: home}
+			if c := f.credentials[i]; c != nil {
+				t.Known = policy.Knows(&p.Rules, c, home, p.Now())
+			}
+			all[i].try = t
+		}
+	}
+	return all
+}
+
+// mayAsk refuses what would have the backend compare a code that may not be
+// tried, or send a push that is not wanted.
+func (p *Pipeline) mayAsk(ctx context.Context, w who, attempts []attempt) error {
+	push := true
+	for i := range attempts {
+		t := attempts[i].try
+		if attempts[i].Code != "" {
+			push = false
+		}
+		if t == nil {
+			continue
+		}
+		if _, l := p.guesses.Begin(*t, true); l != nil {
+			return l
+		}
+		if l := p.guesses.Elsewhere(ctx, *t); l != nil {
+			return l
+		}
+	}
+	if push {
+		if l := p.pushes.Over(w.subject()); l != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// ask tries the readings in turn. If all are denied, it tells of the one that
+// came closest.
+func (p *Pipeline) ask(ctx context.Context, w who, f found, attempts []attempt) (g auth.Granted, right *attempt, err error) {
+	var denied *auth.Denied
+	for i := range attempts {
+		r := &attempts[i]
+		g, err := p.Authenticator.Authenticate(ctx, r.Attempt)
+		if err == nil {
+			p.searches.forget(w.subject(), w.key, r.Password)
+			return g, r, nil
+		}
+		var d *auth.Denied
+		if !errors.As(err, &d) {
+			return auth.Granted{}, nil, err
+		}
+		switch d.Password {
+		case auth.Right:
+			p.searches.forget(w.subject(), w.key, r.Password)
+		case auth.Wrong:
+			if c := f.credentials[r.index]; c != nil {
+				p.forget(ctx, w.key, c) // it was right once
+			}
+		}
+		if d.Final {
+			return auth.Granted{}, r, d
+		}
+		if denied == nil || d.Password == auth.Right && denied.Password != auth.Right {
+			denied, right = d, r
+		}
+	}
+	return auth.Granted{}, right, denied
+}
+
+// settle says of the codes that were tried what they turned out to be. judged is
+// the attempt that the answer is about, if it is one.
+func (p *Pipeline) settle(ctx context.Context, w who, attempts []attempt, judged *attempt, err error) {
+	var denied *auth.Denied
+	isDenied := errors.As(err, &denied)
+	if isDenied && denied.Reason == auth.FactorDenied {
+		p.pushes.Denied(w.subject())
+	}
+	for i := range attempts {
+		a := &attempts[i]
+		if a.try == nil {
+			continue
+		}
+		last := false
+		switch {
+		case err == nil:
+			p.guesses.Right(*a.try)
+		case isDenied && a == judged && denied.Guess():
+			if denied.Password == auth.Right {
+				p.guesses.Begin(*a.try, false) // nothing of the password was remembered
+			}
+			last = p.guesses.Wrong(ctx, *a.try)
+		default:
+			last = p.guesses.Unknown(ctx, *a.try)
+		}
+		if last {
+			p.Metrics.guessed()
+			p.Log.Warn("somebody has the password of this user and tries codes: no more are compared for a day; let the user change the password, or: ldapd cache forgive USER",
+				zap.String("user", w.account.Username))
+		}
+	}
+}
+
+// denied counts a denial, and returns what the client is told.
+func (p *Pipeline) denied(ctx context.Context, w who, at place, said said, f found, with *paired, several bool, d *auth.Denied) error {
+	code := said.code
+	if with != nil {
+		code = with.Code // guesses through login searches are told apart by it
+	}
+	secret := p.key.Digest("secret", w.subject(), string(code), string(said.whole))
+	if l := p.failures.Add(ctx, at.from, secret); l != nil && !at.home && !at.client.named && with == nil {
+		return l
+	}
+	if d.Password != auth.Right || !d.FactorDue() {
+		return d
+	}
+	if f.blind && !several {
+		return undetermined(errBlind)
+	}
+	if d.Reason == auth.WrongCode || d.Reason == auth.CodeUsed {
+		return p.wrongCodeOf(w, at, said, f, with, d)
+	}
+	return d
+}
+
+// wrongCodeOf is wrongCode for whatever the backend denied.
+func (p *Pipeline) wrongCodeOf(w who, at place, said said, f found, with *paired, d *auth.Denied) error {
+	for _, a := range p.attempts(w, at, said, f, with) {
+		if c := f.credentials[a.index]; c != nil && a.try != nil {
+			if err := p.wrongCode(w, at, c, a.try); !errors.As(err, new(*auth.Denied)) {
+				return err
+			}
+		}
+	}
+	return d
+}

@@ -1,0 +1,39 @@
+package bind
+
+import (
+	"context"
+
+	"ldapd/internal/auth/guard"
+	"ldapd/internal/directory"
+	"ldapd/internal/verified"
+)
+
+// MaySearch reports whether who is bound may read the whole directory now: the
+// right may have been given or withdrawn since the bind.
+func (p *Pipeline) MaySearch(id *Identity) bool {
+	if p.rights != nil {
+		a := directory.Account{UUID: id.UUID, Username: id.Username, DN: id.Entry, Base: id.Base, Active: true}
+		if may, known := p.rights.MaySearch(a); known {
+			return may
+		}
+	}
+	if p.Book != nil {
+		if may, known := p.Book.MaySearch(verified.Key{Base: id.Base, User: id.UUID}); known {
+			return may
+		}
+	}
+	return id.Search
+}
+
+// Guessed returns the users whose password somebody has who does not have
+// their codes.
+func (p *Pipeline) Guessed() []guard.Guessed { return p.guesses.All() }
+
+// Forgive lets codes of a user be tried anew.
+func (p *Pipeline) Forgive(ctx context.Context, a directory.Account) error {
+	stamp := ""
+	if p.stamper != nil {
+		stamp, _ = p.stamper.Stamps(a)
+	}
+	return p.guesses.Forgive(ctx, a.UUID, stamp)
+}

@@ -1,0 +1,207 @@
+package login
+
+import (
+	"net/netip"
+	"time"
+)
+
+// maxLeft bounds the rivals that are remembered of a user.
+const maxLeft = 64
+
+// Bind is a bind under way that looks for its login search. End it.
+type Bind struct {
+	t     *Tracker
+	user  user
+	last  uint64 // what was searched for later cannot be its login
+	began time.Time
+	rival bool // its password is right
+}
+
+// Begin enters a bind of a user from an address.
+func (t *Tracker) Begin(client netip.Addr, base, uuid string) *Bind {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := &Bind{t: t, user: user{client, base, uuid}, last: t.last, began: t.now()}
+	t.waiting(b.user).binds[b] = struct{}{}
+	return b
+}
+
+// Again enters the bind once more, as of when it came. Both must be ended.
+func (b *Bind) Again() *Bind {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	again := &Bind{t: t, user: b.user, last: b.last, began: b.began, rival: b.rival}
+	t.waiting(b.user).binds[again] = struct{}{}
+	return again
+}
+
+// Logins returns the login searches that the bind may belong to, the oldest
+// first: those that found the user, from the address, before the bind came, on
+// connections that did nothing else since, less one for each granted bind that
+// they served, and less those by which a wrong password came. Of those for the
+// same login it does not matter which. changed is closed when that may be
+// others.
+func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w, now := t.users[b.user], t.now()
+	for _, l := range w.logins {
+		if l.served || l.ID > b.last {
+			continue
+		}
+		if at, ok := t.refused.Get(marked{b.user, l.mark()}); ok && now.Sub(at).Abs() < refusedFor {
+			continue
+		}
+		open := l.Login
+		open.Fresh = b.began.Sub(l.since) < freshFor
+		all = append(all, open)
+	}
+	return all, w.changed
+}
+
+// Right says that the password of the bind is right, so that it is a rival of
+// others for a login.
+func (b *Bind) Right() {
+	b.t.mu.Lock()
+	defer b.t.mu.Unlock()
+	b.rival = true
+}
+
+// Rivals returns how many other binds with the right password there are that
+// look for a login, or went without one within Hold.
+func (b *Bind) Rivals() int {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.users[b.user]
+	n := 0
+	st, _ := t.strays.Get(b.user)
+	for _, at := range st.left {
+		if t.now().Sub(at).Abs() < Hold {
+			n++
+		}
+	}
+	for o := range w.binds {
+		if o != b && o.rival {
+			n++
+		}
+	}
+	return n
+}
+
+// Strays reports that the user's right password came without a login in the
+// last days, so that whoever comes may be the one who waits for somebody
+// else's login.
+func (b *Bind) Strays() bool {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s, ok := t.strays.Get(b.user)
+	return ok && t.now().Sub(s.last).Abs() < strayFor
+}
+
+// Take hands the code of a login search over, to one bind only. It is false if
+// the code was handed over before, or is too old by now: 30 s.
+func (b *Bind) Take(id uint64) bool {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.ids[id]
+	switch {
+	case l == nil, l.Code == "", l.taken, t.now().Sub(l.since) > codeLife:
+		return false
+	case l.served && t.twin(l, false) == nil: // no bind is waited for
+		return false
+	}
+	l.taken = true
+	return true
+}
+
+// Return takes a code back that the backend has not judged.
+func (b *Bind) Return(id uint64) {
+	b.t.mu.Lock()
+	defer b.t.mu.Unlock()
+	if l := b.t.ids[id]; l != nil {
+		l.taken = false
+	}
+}
+
+// Serve says that the bind is granted for a login search, or another one for
+// the same login, which therefore is no longer open. It is false if there is
+// none.
+func (b *Bind) Serve(id uint64) bool {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.ids[id]
+	if l != nil && l.served {
+		l = t.twin(l, false)
+	}
+	if l == nil {
+		return false
+	}
+	l.served = true
+	t.good.Put(marked{b.user, l.mark()}, t.now())
+	t.refused.Delete(marked{b.user, l.mark()})
+	return true
+}
+
+// Refused says that the password of the bind is wrong. If it can only be of
+// one login, other than those that were granted before, that one is no login
+// of a bind with the right password for a while.
+func (b *Bind) Refused() {
+	all, _ := b.Logins()
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	var found *Login
+	for i := range all {
+		if at, ok := t.good.Get(marked{b.user, all[i].mark()}); ok && now.Sub(at).Abs() < goodFor {
+			continue
+		}
+		if found != nil && !found.Same(all[i]) {
+			return
+		}
+		found = &all[i]
+	}
+	if found != nil {
+		t.refused.Put(marked{b.user, found.mark()}, now)
+		close(t.users[b.user].changed)
+		t.users[b.user].changed = make(chan struct{})
+	}
+}
+
+// Stray says that the bind, whose password is right, is answered without a
+// login.
+func (b *Bind) Stray() {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	s, _ := t.strays.Get(b.user)
+	left := make([]time.Time, 0, len(s.left)+1)
+	for _, at := range s.left {
+		if now.Sub(at).Abs() < Hold && len(left) < maxLeft {
+			left = append(left, at)
+		}
+	}
+	t.strays.Put(b.user, stray{now, append(left, now)})
+}
+
+// End is the end of the bind. It may be called more than once.
+func (b *Bind) End() {
+	t := b.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.users[b.user]
+	if w == nil {
+		return
+	}
+	if _, ok := w.binds[b]; ok {
+		delete(w.binds, b)
+		t.wake(b.user, w)
+	}
+}
