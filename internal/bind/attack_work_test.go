@@ -84,7 +84,7 @@ func TestWorkTellsNothing(t *testing.T) {
 		}
 	}
 	for _, user := range []string{"alice;111111", "bob"} { // warm now
-		if _, err := p.Bind(t.Context(), bind.Request{DN: userDN(user), Password: []byte("secret"), Addr: nextcloud}); err != nil {
+		if _, err := p.Bind(t.Context(), bind.Request{DN: userDN(user), Password: []byte("secret"), Addr: elsewhere}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestManyWrongPasswords(t *testing.T) {
 		flows  int // at most
 	}{
 		{name: "one user, one address", flows: 10, attack: func(i int) (string, string, netip.Addr) {
-			return "alice", fmt.Sprint("wrong", i), nextcloud
+			return "alice", fmt.Sprint("wrong", i), elsewhere
 		}},
 		{name: "one user, every address", flows: 60, attack: func(i int) (string, string, netip.Addr) {
 			return "alice", few(i), anywhere(i)
@@ -132,7 +132,7 @@ func TestManyWrongPasswords(t *testing.T) {
 			return fmt.Sprint("user", i), fmt.Sprint("wrong", i), elsewhere
 		}},
 		{name: "code shapes", flows: 2 * 10, attack: func(i int) (string, string, netip.Addr) {
-			return "alice", fmt.Sprintf("wrong;%06d", i), nextcloud
+			return "alice", fmt.Sprintf("wrong;%06d", i), elsewhere
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -271,7 +271,7 @@ groups:
 				Directory:      func(ldap.DN) (bind.Directory, error) { return trees[0], nil },
 				Authenticator:  local.NewAuthenticator(file, cache.NewMemory(c.Now), c.Now),
 				CodeInPassword: true, Separator: ";",
-				Memory: policy.Rules{Scope: policy.ScopeLogin}, Logins: logins, Now: c.Now,
+				Rules: policy.Rules{Scope: policy.ScopeLogin, CodeInUsername: true}, Logins: logins, Now: c.Now,
 			})
 			defer p.Close()
 			const conn = 1
@@ -279,7 +279,7 @@ groups:
 			for _, s := range tt.sent {
 				res := found(t, engine, s.viewer, s.base, s.scope, s.filter)
 				if s.viewer == agent || res.Login != nil {
-					logins.Searched(conn, s.from, res)
+					logins.Searched(conn, s.from, "uuid of service", res)
 				}
 			}
 			got := answer(p.Bind(t.Context(), bind.Request{DN: userDN(tt.user), Password: []byte("secret"), Addr: nextcloud}))

@@ -242,23 +242,26 @@ func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, slow 
 		return a, err
 	}
 	id := p.key.Digest("bind", w.subject(), w.account.Base, at.addr.String(), string(said.code), string(said.whole))
-	a, first, err := p.flights.Do(ctx, id, func(ctx context.Context) (answer, error) {
-		own := j.again()
-		defer own.end()
-		return p.work(ctx, w, at, said, own, slow)
-	})
-	if first || err != nil {
-		return a, classified(err)
+	for {
+		a, first, err := p.flights.Do(ctx, id, func(ctx context.Context) (answer, error) {
+			own := j.again()
+			defer own.end()
+			p.background.Add(1)
+			defer p.background.Add(-1)
+			return p.work(ctx, w, at, said, own, slow)
+		})
+		if first || err != nil {
+			return a, classified(err)
+		}
+		// It was another's work, and a login search serves but one bind.
+		b, ok, err := p.recall(ctx, w, at, said, j)
+		if ok || err != nil {
+			return b, err
+		}
+		if !a.paired {
+			return a, nil
+		}
 	}
-	// It was another's work; a login search serves but one bind.
-	b, ok, err := p.recall(ctx, w, at, said, j)
-	switch {
-	case ok || err != nil:
-		return b, err
-	case a.paired:
-		return answer{}, p.undecided(at)
-	}
-	return a, nil
 }
 
 // work answers a bind that memory does not know at once. It takes care of what

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"ldapd/internal/auth"
 	"ldapd/internal/login"
 	"ldapd/internal/policy"
 )
@@ -120,11 +119,11 @@ func (j *joining) refused() {
 
 // take hands the code of the one login over to which the bind can belong; ok is
 // false if there is none, or its code is taken.
-func (j *joining) take(open []login.Login, one int) (id uint64, code auth.Secret, ok bool) {
+func (j *joining) take(open []login.Login, one int) (id uint64, ok bool) {
 	for i := range open {
 		if open[i].Same(open[one]) && open[i].Code != "" && j.bind.Take(open[i].ID) {
-			return open[i].ID, open[i].Code, true
+			return open[i].ID, true
 		}
 	}
-	return 0, "", false
+	return 0, false
 }

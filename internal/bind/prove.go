@@ -29,7 +29,10 @@ type attempt struct {
 
 // prove asks the backend, and does what follows from its answer.
 func (p *Pipeline) prove(ctx context.Context, w who, at place, said said, f found, j *joining) (answer, error) {
-	with, several := p.pair(said, j)
+	with, several, err := p.pair(ctx, at, said, j)
+	if err != nil {
+		return answer{}, err
+	}
 	a, err := p.proveWith(ctx, w, at, said, f, j, with, several)
 	var denied *auth.Denied
 	if !several || !errors.As(err, &denied) || denied.Password != auth.Right || !denied.FactorDue() {
@@ -50,27 +53,40 @@ func (p *Pipeline) prove(ctx context.Context, w who, at place, said said, f foun
 
 // pair finds the login search that a bind without a code of its own belongs
 // to, nil if there is none with a code; several says that it may be one of
-// several.
-func (p *Pipeline) pair(said said, j *joining) (with *paired, several bool) {
+// several. Where right passwords came without a login lately, it waits to see
+// whether one comes again.
+func (p *Pipeline) pair(ctx context.Context, at place, said said, j *joining) (with *paired, several bool, err error) {
 	if !p.Rules.CodeInUsername || said.code != "" {
-		return nil, false
+		return nil, false, nil
 	}
-	open, _ := j.look()
+	open, changed := j.look()
 	one, n := policy.Only(groups(open))
-	if n == 0 {
-		return nil, false
+	for n > 0 && one >= 0 && open[one].Code != "" && j.bind.Strays() {
+		waited := p.Now().Sub(j.began)
+		if waited >= login.Hold {
+			break
+		}
+		if err := j.wait(ctx, login.Hold-waited, changed); err != nil {
+			return nil, false, err
+		}
+		open, changed = j.look()
+		one, n = policy.Only(groups(open))
 	}
-	if one < 0 {
-		return nil, true
-	}
-	if open[one].Code == "" {
-		return nil, false
+	switch {
+	case n == 0:
+		return nil, false, nil
+	case one < 0:
+		return nil, true, nil
+	case open[one].Code == "":
+		return nil, false, nil
+	case j.bind.Rivals() >= n:
+		return nil, false, p.undecided(at)
 	}
 	with = &paired{Login: open[one], open: open}
-	if id, _, ok := j.take(open, one); ok {
+	if id, ok := j.take(open, one); ok {
 		with.ID, with.ours = id, true
 	}
-	return with, false
+	return with, false, nil
 }
 
 // groups is what policy wants to know of login searches to tell them apart.
@@ -92,7 +108,7 @@ func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
 		switch {
 		case n > 0 && one >= 0:
 			with := &paired{Login: open[one], open: open}
-			id, _, ok := j.take(open, one)
+			id, ok := j.take(open, one)
 			if with.ID, with.ours = id, ok; !ok || j.bind.Rivals() >= n {
 				return nil, nil
 			}
@@ -133,6 +149,9 @@ func (p *Pipeline) proveWith(ctx context.Context, w who, at place, said said, f 
 	}
 	if !isDenied {
 		return answer{}, classified(err)
+	}
+	if with == nil && denied.Password == auth.Right && denied.FactorDue() {
+		j.stray()
 	}
 	return answer{}, p.denied(ctx, w, at, said, f, with, several, denied)
 }

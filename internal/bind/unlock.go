@@ -144,12 +144,14 @@ func (p *Pipeline) Lock(ctx context.Context, r UnlockRequest) (n int, err error)
 			}
 			return 0, p.refuse(ctx, w, at, said, &auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong})
 		}
+		closed := 0
 		err = p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
 			before := len(c.Proofs)
 			c.Proofs = slices.DeleteFunc(slices.Clone(c.Proofs), func(f verified.Proof) bool { return f.Way == verified.ByUnlock })
-			n += before - len(c.Proofs)
+			closed = before - len(c.Proofs)
 			return len(c.Proofs) > 0 || !c.Factored
 		})
+		n += closed
 		if err != nil {
 			return n, err
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ldapd/internal/auth"
-	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
@@ -172,6 +171,7 @@ type house struct {
 	options bind.Options
 	conns   uint64
 	stop    func()
+	asleep  func() // what happens while the next bind waits
 }
 
 func newHouse(t *testing.T, change func(*bind.Options)) *house {
@@ -193,10 +193,19 @@ func newHouse(t *testing.T, change func(*bind.Options)) *house {
 		},
 		Logins: h.logins,
 		Client: func(a netip.Addr) bind.Client {
+			if a == elsewhere {
+				return bind.Client{}
+			}
 			return bind.Client{Name: "client " + a.String(), PerUserKeys: a == marked}
 		},
-		Now:   h.flows.Now,
-		Sleep: h.flows.sleep,
+		Now: h.flows.Now,
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			if f := h.asleep; f != nil {
+				h.asleep = nil
+				f()
+			}
+			return h.flows.sleep(ctx, d)
+		},
 	}
 	if change != nil {
 		change(&h.options)
@@ -369,6 +378,7 @@ func TestUndecided(t *testing.T) {
 	attacker := h.search(nextcloud, "alice")
 	h.want("the user beside him", h.login("alice;111111", "secret"), "unknown undecided 52")
 	user := h.search(nextcloud, "alice;111111")
+	h.asleep = func() { h.want("the user after him", h.plain(nextcloud, "alice", "secret"), "unknown undecided 52") }
 	h.want("he beside the user", h.plain(nextcloud, "alice", "secret"), "unknown undecided 52")
 	h.logins.Closed(user)
 	h.want("he alone", h.plain(nextcloud, "alice", "secret"), "denied code_missing 49")
@@ -392,7 +402,7 @@ func TestUndecided(t *testing.T) {
 	h.logins.Closed(one)
 
 	u := h.metrics.Undecided()
-	if len(u) != 1 || u[0].Count != 4 || u[0].Client != "client 192.0.2.1" {
+	if len(u) != 1 || u[0].Count != 5 || u[0].Client != "client 192.0.2.1" {
 		t.Errorf("undecided: %+v", u)
 	}
 }
@@ -617,11 +627,12 @@ func TestCodeOnThePassword(t *testing.T) {
 		h := newHouse(t, func(o *bind.Options) { o.Rules.Scope = scope })
 		h.want("login", h.login("alice", "secret;111111"), byCode)
 		h.want("validated", h.login("alice", "secret;111111"), byProof)
-		h.want("alone", h.plain(elsewhere, "alice", "secret;111111"), byProof)
+		h.want("alone", h.plain(nextcloud, "alice", "secret;111111"), byProof)
+		h.want("from elsewhere", h.plain(elsewhere, "alice", "secret;111111"), away)
 		h.want("another code", h.login("alice", "secret;999999"), "denied wrong_code 49")
 		h.want("another password", h.login("alice", "other;111111"), "denied wrong_password 49")
 		if scope == policy.ScopeLogin {
-			h.want("the code on the name", h.login("alice;111111", "secret"), "denied wrong_code 49")
+			h.want("the code on the name", h.login("alice;111111", "secret"), away)
 		}
 	}
 	h := newHouse(t, func(o *bind.Options) { o.Rules.Scope = policy.ScopeOff })
@@ -646,7 +657,7 @@ func TestGuard(t *testing.T) {
 
 func TestUnlock(t *testing.T) {
 	h := newHouse(t, nil)
-	r := bind.UnlockRequest{Directory: h.flows, Name: "alice", Password: "secret", Code: "111111",
+	r := bind.UnlockRequest{Directories: []bind.Directory{h.flows}, Name: "alice", Password: "secret", Code: "111111",
 		Clients: []string{"client " + nextcloud.String()}, Addr: elsewhere}
 	wrong := r
 	wrong.Code = "999999"
@@ -688,8 +699,8 @@ func TestSearchesAreShared(t *testing.T) {
 	}
 	f := &flows{clock: c, sessions: map[string]string{}, users: map[string]*flowUser{"bob": {password: "secret", factor: auth.FactorNone}}}
 	p := bind.New(bind.Options{
-		Directory: func(ldap.DN) (bind.Directory, error) { return f, nil }, Authenticator: guard.NewFlights(f),
-		Book: book, Memory: policy.Rules{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: policy.ScopeLogin}, Now: c.Now,
+		Directory: func(ldap.DN) (bind.Directory, error) { return f, nil }, Authenticator: f,
+		Book: book, Rules: policy.Rules{Reprove: time.Hour, StaleFor: time.Hour, MaxAge: time.Hour, Scope: policy.ScopeLogin}, Now: c.Now,
 	})
 	defer p.Close()
 	hashes := func() float64 {
@@ -794,7 +805,7 @@ func TestOneBindForALoginSearch(t *testing.T) {
 // that its login outlives that. One that is wrong is judged once.
 func TestCodeInAWindow(t *testing.T) {
 	h := newHouse(t, nil)
-	unlock := bind.UnlockRequest{Directory: h.flows, Name: "alice", Password: "secret", Code: "111111",
+	unlock := bind.UnlockRequest{Directories: []bind.Directory{h.flows}, Name: "alice", Password: "secret", Code: "111111",
 		Clients: []string{"client " + nextcloud.String()}, Addr: elsewhere}
 	if _, err := h.Unlock(t.Context(), unlock); err != nil {
 		t.Fatal(err)
@@ -842,7 +853,7 @@ func TestPush(t *testing.T) {
 // A window does not make up for a password that may have been changed.
 func TestWindowInDoubt(t *testing.T) {
 	h := newHouse(t, nil)
-	unlock := bind.UnlockRequest{Directory: h.flows, Name: "alice", Password: "secret", Code: "111111",
+	unlock := bind.UnlockRequest{Directories: []bind.Directory{h.flows}, Name: "alice", Password: "secret", Code: "111111",
 		Clients: []string{"client " + nextcloud.String()}, Addr: elsewhere}
 	if _, err := h.Unlock(t.Context(), unlock); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,8 @@ type Bind struct {
 	user  user
 	last  uint64 // what was searched for later cannot be its login
 	began time.Time
-	rival bool // its password is right
+	rival bool  // its password is right
+	first *Bind // itself, or the one that it is again
 }
 
 // Begin enters a bind of a user from an address.
@@ -22,6 +23,7 @@ func (t *Tracker) Begin(client netip.Addr, base, uuid string) *Bind {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := &Bind{t: t, user: user{client, base, uuid}, last: t.last, began: t.now()}
+	b.first = b
 	t.waiting(b.user).binds[b] = struct{}{}
 	return b
 }
@@ -31,7 +33,7 @@ func (b *Bind) Again() *Bind {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	again := &Bind{t: t, user: b.user, last: b.last, began: b.began, rival: b.rival}
+	again := &Bind{t: t, user: b.user, last: b.last, began: b.began, rival: b.rival, first: b.first}
 	t.waiting(b.user).binds[again] = struct{}{}
 	return again
 }
@@ -39,24 +41,29 @@ func (b *Bind) Again() *Bind {
 // Logins returns the login searches that the bind may belong to, the oldest
 // first: those that found the user, from the address, before the bind came, on
 // connections that did nothing else since, less one for each granted bind that
-// they served, and less those by which a wrong password came. Of those for the
-// same login it does not matter which. changed is closed when that may be
-// others.
+// they served. Those by which a wrong password came are left out if there are
+// others. Of those for the same login it does not matter which. changed is
+// closed when there may be others.
 func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w, now := t.users[b.user], t.now()
+	var refused []Login
 	for _, l := range w.logins {
 		if l.served || l.ID > b.last {
 			continue
 		}
-		if at, ok := t.refused.Get(marked{b.user, l.mark()}); ok && now.Sub(at).Abs() < refusedFor {
-			continue
-		}
 		open := l.Login
 		open.Fresh = b.began.Sub(l.since) < freshFor
-		all = append(all, open)
+		if at, ok := t.refused.Get(marked{b.user, l.mark()}); ok && now.Sub(at).Abs() < refusedFor {
+			refused = append(refused, open)
+		} else {
+			all = append(all, open)
+		}
+	}
+	if len(all) == 0 {
+		all = refused
 	}
 	return all, w.changed
 }
@@ -66,11 +73,11 @@ func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
 func (b *Bind) Right() {
 	b.t.mu.Lock()
 	defer b.t.mu.Unlock()
-	b.rival = true
+	b.rival, b.first.rival = true, true
 }
 
 // Rivals returns how many other binds with the right password there are that
-// look for a login, or went without one within Hold.
+// look for a login, or that went without one since this one came.
 func (b *Bind) Rivals() int {
 	t := b.t
 	t.mu.Lock()
@@ -79,12 +86,15 @@ func (b *Bind) Rivals() int {
 	n := 0
 	st, _ := t.strays.Get(b.user)
 	for _, at := range st.left {
-		if t.now().Sub(at).Abs() < Hold {
+		if at.After(b.began) {
 			n++
 		}
 	}
 	for o := range w.binds {
-		if o != b && o.rival {
+		if _, twin := w.binds[o.first]; twin && o != o.first {
+			continue // it is counted as that
+		}
+		if o.first != b.first && o.rival {
 			n++
 		}
 	}
@@ -184,7 +194,7 @@ func (b *Bind) Stray() {
 	s, _ := t.strays.Get(b.user)
 	left := make([]time.Time, 0, len(s.left)+1)
 	for _, at := range s.left {
-		if now.Sub(at).Abs() < Hold && len(left) < maxLeft {
+		if now.Sub(at).Abs() < leftFor && len(left) < maxLeft {
 			left = append(left, at)
 		}
 	}

@@ -30,10 +30,11 @@ const (
 	// without a login: by a program that remembers what it found for a name,
 	// or by somebody who waits for a login to be on its way.
 	strayFor = 7 * 24 * time.Hour
+	// leftFor is how long those are remembered one by one. No bind waits longer.
+	leftFor = 10 * time.Second
 )
 
-// Hold is how long a bind waits whose login may be somebody else's, and for
-// how long a bind that got none is a rival of those that follow.
+// Hold is how long a bind waits whose login may be somebody else's.
 const Hold = 500 * time.Millisecond
 
 // maxMarks bounds what is remembered of logins and users: about 4 MiB each.

@@ -29,7 +29,7 @@ type Tracker struct {
 // stray is that a user's right password came without a login.
 type stray struct {
 	last time.Time
-	left []time.Time // the latest of them, as far as they are within Hold
+	left []time.Time // the latest of them, as far as they are within leftFor
 }
 
 // marked is a login of a user.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"ldapd/internal/auth"
@@ -209,23 +210,26 @@ func (d *decision) inWindow(f *verified.Proof) Verdict {
 // join decides for a bind whose code stands in a login search, if it has one.
 func (d *decision) join() Verdict {
 	in := d.p.Logins
-	one, n := Only(in.Open)
-	switch {
-	case n == 0:
+	if len(in.Open) == 0 {
 		// Of a login that sends its name each time, or by a client that
 		// remembers what it found for the name.
 		if d.find(func(f *verified.Proof) bool { return f.Way == verified.ByName }) != nil {
 			return Verdict{Do: Undecided, Login: -1}
 		}
 		return prove
-	case one < 0: // they differ
-		if in.Waited < Patience {
-			return Verdict{Do: Wait, For: Patience - in.Waited, Login: -1}
-		}
-		return Verdict{Do: Undecided, Login: -1}
 	}
-	f := d.proved(verified.ByName, in.Open[one].Codes, in.Open[one].Home)
+	one, n := Only(in.Open)
+	var f *verified.Proof
+	if one >= 0 {
+		f = d.proved(verified.ByName, in.Open[one].Codes, in.Open[one].Home)
+	} else {
+		one, n, f = d.any(in.Open)
+	}
 	switch {
+	case one < 0 && in.Waited < Patience:
+		return Verdict{Do: Wait, For: Patience - in.Waited, Login: -1}
+	case one < 0:
+		return Verdict{Do: Undecided, Login: -1}
 	case f == nil:
 		return Verdict{Do: Prove, Login: one}
 	case in.Waited < login.Hold && (in.Strays || in.Rivals >= n):
@@ -234,6 +238,22 @@ func (d *decision) join() Verdict {
 		return Verdict{Do: Undecided, Login: -1}
 	}
 	return Verdict{Do: Admit, By: f, Login: one}
+}
+
+// any returns one of several logins, how many there are, and its proof, if all
+// of them are proved: then it does not matter which.
+func (d *decision) any(open []Login) (one, n int, f *verified.Proof) {
+	fresh := slices.ContainsFunc(open, func(l Login) bool { return l.Fresh })
+	for i := range open {
+		if open[i].Fresh != fresh {
+			continue
+		}
+		if f = d.proved(verified.ByName, open[i].Codes, open[i].Home); f == nil {
+			return -1, 0, nil
+		}
+		one, n = i, n+1
+	}
+	return one, n, f
 }
 
 // Only returns the index of the one login that a bind can belong to, and how

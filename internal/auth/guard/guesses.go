@@ -103,7 +103,7 @@ func (g *Guesses) Begin(t Try, match bool) (wrong bool, limited *auth.Limited) {
 	now := g.now()
 	if u != nil {
 		u.expire(now)
-		if u.closed(home, t.Known) {
+		if u.index(code) < 0 && u.closed(home, t.Known) {
 			return false, &auth.Limited{Reason: auth.LimitCode}
 		}
 	}
