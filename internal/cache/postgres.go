@@ -178,11 +178,15 @@ func (p *Postgres) transact(ctx context.Context, queue func(*pgx.Batch)) error {
 	return p.pool.SendBatch(ctx, b).Close()
 }
 
-// Len returns how many claims, counters and epochs of keys without a value are
-// held.
+// Shared implements Store.
+func (p *Postgres) Shared() bool { return true }
+
+// Len returns how many claims, counters, keys with guesses and epochs of keys
+// without a value are held.
 func (p *Postgres) Len(ctx context.Context) (n int, err error) {
 	err = p.do(ctx, "count", func(ctx context.Context) error {
 		return p.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM ldapd.claim) + (SELECT count(*) FROM ldapd.tally) +
+			(SELECT count(DISTINCT key) FROM ldapd.guess) +
 			(SELECT count(*) FROM ldapd.entry WHERE value IS NULL)`).Scan(&n)
 	})
 	return n, err

@@ -128,7 +128,7 @@ func TestPostgresSchema(t *testing.T) {
 		if err := srv.Exec(ctx, name, `GRANT USAGE ON SCHEMA ldapd TO small;
 			GRANT SELECT ON ldapd.migration TO small;
 			GRANT SELECT, UPDATE ON ldapd.state TO small;
-			GRANT SELECT, INSERT, UPDATE, DELETE ON ldapd.entry, ldapd.claim, ldapd.tally TO small`); err != nil {
+			GRANT SELECT, INSERT, UPDATE, DELETE ON ldapd.entry, ldapd.claim, ldapd.tally, ldapd.guess TO small`); err != nil {
 			t.Fatal(err)
 		}
 		works(t, openPostgres(t, small, nil))
@@ -159,7 +159,10 @@ func works(t *testing.T, p *cache.Postgres) {
 	_, errPurge := p.Claim(ctx, "alice", 2, time.Now().Add(time.Hour))
 	_, errTally := p.Tally(ctx, [16]byte{1}, [16]byte{}, time.Hour)
 	_, errTallied := p.Tallied(ctx, [16]byte{1}, time.Hour)
-	err := errors.Join(errClaim, errPurge, errTally, errTallied,
+	_, _, errGuess := p.Guess(ctx, [16]byte{1}, [16]byte{2}, time.Hour)
+	_, _, errGuessed := p.Guessed(ctx, [16]byte{1}, [16]byte{2}, time.Hour)
+	err := errors.Join(errClaim, errPurge, errTally, errTallied, errGuess, errGuessed,
+		p.Forgive(ctx, [16]byte{1}),
 		p.CheckKey(ctx, []byte("check")),
 		p.ReplaceKeyCheck(ctx, []byte("check"), []byte("other")),
 		p.Update(ctx, "key", 0, become("value")),

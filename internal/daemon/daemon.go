@@ -19,6 +19,7 @@ import (
 
 	"ldapd/internal/admin"
 	"ldapd/internal/bind"
+	"ldapd/internal/cache"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
 	"ldapd/internal/control"
@@ -50,7 +51,7 @@ type Daemon struct {
 	version string
 	since   time.Time
 	certs   *certs.Store
-	store   store
+	store   cache.Store
 	book    *verified.Book
 	served  *served
 	backend backend
@@ -192,7 +193,7 @@ func (d *Daemon) pipeline(logins bind.Logins, key []byte) *bind.Pipeline {
 		Metrics: d.binding,
 		Now:     d.now,
 	}
-	if cfg.Cache.Store == config.CachePostgres {
+	if d.store.Shared() {
 		o.Tallies = d.store
 	}
 	return bind.New(o)

@@ -13,10 +13,8 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/atomicfile"
-	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/config"
-	"ldapd/internal/mfa"
 	"ldapd/internal/verified"
 )
 
@@ -26,19 +24,9 @@ const (
 	keyFile   = "cache.key" // what is in there is worth nothing without
 )
 
-// store is what outlives binds.
-type store interface {
-	verified.Store
-	mfa.UsedCodes
-	bind.Tallies
-	CheckKey(ctx context.Context, check []byte) error
-	ReplaceKeyCheck(ctx context.Context, old, check []byte) error
-	Close() error
-}
-
 // openStore makes the state directory and opens the store that the
 // configuration names.
-func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (store, error) {
+func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (cache.Store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, cfg.Errorf("state_dir", "%v", err)
 	}
@@ -104,7 +92,7 @@ func parseKeys(cfg *config.Config) (verified.Keys, error) {
 }
 
 // openBook opens the verified binds in a store.
-func openBook(ctx context.Context, cfg *config.Config, s store, o verified.Options) (*verified.Book, error) {
+func openBook(ctx context.Context, cfg *config.Config, s cache.Store, o verified.Options) (*verified.Book, error) {
 	if err := checkKey(ctx, cfg, s, o.Keys, o.Log); err != nil {
 		return nil, err
 	}
@@ -114,7 +102,7 @@ func openBook(ctx context.Context, cfg *config.Config, s store, o verified.Optio
 
 // checkKey refuses a store that was written with a key that is not configured.
 // A store that cannot be asked is not refused: memory answers until it can.
-func checkKey(ctx context.Context, cfg *config.Config, s store, keys verified.Keys, log *zap.Logger) error {
+func checkKey(ctx context.Context, cfg *config.Config, s cache.Store, keys verified.Keys, log *zap.Logger) error {
 	check := keys.KeyCheck()
 	err := s.CheckKey(ctx, check)
 	if errors.Is(err, cache.ErrOtherKey) {
@@ -130,7 +118,7 @@ func checkKey(ctx context.Context, cfg *config.Config, s store, keys verified.Ke
 }
 
 // takeOver gives a store that was written with an old key the current one.
-func takeOver(ctx context.Context, s store, keys verified.Keys, check []byte) error {
+func takeOver(ctx context.Context, s cache.Store, keys verified.Keys, check []byte) error {
 	for _, o := range keys.OldKeyChecks() {
 		if err := s.ReplaceKeyCheck(ctx, o, check); !errors.Is(err, cache.ErrOtherKey) {
 			return err
