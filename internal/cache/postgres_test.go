@@ -238,9 +238,8 @@ func TestPostgresPassword(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				defer cancel()
-				if err := p.Watch(ctx, func(string) {}); err != nil {
-					t.Error(err)
-				}
+				watchErr := p.Watch(ctx, func(string) {})
+				fmt.Fprintf(&said, "%v %+v %q", watchErr, watchErr, watchErr)
 				p.Close()
 				if logs.Len() == 0 {
 					t.Error("nothing was logged")

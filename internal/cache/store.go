@@ -26,7 +26,9 @@ type Store interface {
 	// Shared reports that other processes write to the store as well.
 	Shared() bool
 	// Watch calls changed for each key that another process changed or
-	// revoked, and with "" when any may have. It returns nil when ctx ends.
+	// revoked, and with "" when any may have. It returns nil when ctx ends,
+	// and an error as soon as it cannot be relied on to tell: then all is to
+	// be read again, and Watch called again.
 	Watch(ctx context.Context, changed func(key string)) error
 
 	// Claim records that a one-time code of a user, told by its counter, is

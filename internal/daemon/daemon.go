@@ -259,15 +259,18 @@ func (d *Daemon) Admin() net.Addr { return d.http.first() }
 // tests.
 func (d *Daemon) Settled() bool { return d.binds.Settled() }
 
-// ready returns why binds and searches cannot be answered.
-func (d *Daemon) ready() error {
+// ready returns why binds and searches cannot be answered. Trouble with the
+// store is no reason: memory answers without it.
+func (d *Daemon) ready() (degraded string, err error) {
 	switch {
 	case d.stopping.Load():
-		return errors.New("shutting down")
+		return "", errors.New("shutting down")
 	case d.served.forest.Load() == nil:
-		return bind.ErrNotLoaded
+		return "", bind.ErrNotLoaded
+	case d.book.Down() != nil:
+		return "the store of verified binds does not work as it should, see /status", nil
 	}
-	return nil
+	return "", nil
 }
 
 // Run serves until ctx ends, then stops accepting, lets what is running

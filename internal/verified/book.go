@@ -37,8 +37,8 @@ type Store interface {
 	Revoke(ctx context.Context, key string) error
 	RevokeAll(ctx context.Context) error
 	Each(ctx context.Context, f func(key string, value []byte, epoch uint64) error) error
-	// Watch calls changed for what other processes change, with "" for all,
-	// and once with "" after it lost track of that.
+	// Watch calls changed for what other processes change, with "" for all. It
+	// fails when it cannot be relied on to tell; then all is read again.
 	Watch(ctx context.Context, changed func(key string)) error
 }
 
@@ -156,7 +156,9 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 		stale:    make(map[Key]struct{}),
 		behind:   true,
 	}
-	b.reads.what, b.writes.what, b.follows.what = "read", "written", "followed"
+	b.reads.init("read", meansAlone, o.Metrics)
+	b.writes.init("written", meansAlone, o.Metrics)
+	b.follows.init("followed", meansLate, o.Metrics)
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	if err := b.readAll(ctx); err != nil {

@@ -16,6 +16,9 @@ const (
 	// each time.
 	retryFirst = 50 * time.Millisecond
 	retryLast  = time.Second
+	// followLast is for following the store: each time all of it is read, so
+	// that what others revoke takes effect soon though nobody tells.
+	followLast = 5 * time.Second
 	// maxStale is how many users are read again one by one; for more all are.
 	maxStale = 256
 )
@@ -80,8 +83,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // watch follows the store. After it failed, everything is read again, since
 // something may have been missed.
 func (b *Book) watch(ctx context.Context) {
-	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
-		err := b.store.Watch(ctx, b.changed)
+	wait := retryFirst
+	for {
+		err := b.store.Watch(ctx, func(name string) {
+			wait = retryFirst
+			b.changed(name)
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -92,6 +99,7 @@ func (b *Book) watch(ctx context.Context) {
 		if !sleep(ctx, wait) {
 			return
 		}
+		wait = min(2*wait, followLast)
 		b.readAgain()
 	}
 }
