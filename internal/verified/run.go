@@ -199,8 +199,8 @@ func (b *Book) readAll(ctx context.Context) error {
 			return nil
 		}
 		seen[u] = true
-		stored := b.decode(k, value)
-		if !b.undisturbed(u, before[u], func() { b.absorb(u, epoch, stored, storeEpoch) }) {
+		stored, readErr := b.decode(k, value)
+		if !b.undisturbed(u, before[u], func() { b.absorb(u, epoch, stored, readErr, storeEpoch) }) {
 			again = append(again, u)
 		}
 		return nil
@@ -250,7 +250,7 @@ func (b *Book) undisturbed(u *user, turns uint64, do func()) bool {
 // vanish forgets, under the lock, a user of whom the store has nothing. If
 // there was something, it may have been revoked, which the store can tell.
 func (b *Book) vanish(u *user) (gone bool) {
-	if gone = u.record != nil; gone {
+	if gone = u.record != nil || u.unreadable; gone {
 		b.void(u)
 	}
 	return gone
