@@ -71,7 +71,7 @@ func Open(path string, now Clock) (*Bolt, error) {
 func (b *Bolt) open(path string) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer survive(&err)
-	switch st, err := os.Stat(path); {
+	switch st, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return unwrapPath(err)

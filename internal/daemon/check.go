@@ -143,6 +143,13 @@ func (r *Report) state(cfg *config.Config) {
 		r.note("state_dir: %s will be made", cfg.StateDir)
 	default:
 		r.note("state_dir: %s is writable", cfg.StateDir)
+		p := private(cfg, false)
+		for _, loose := range p.loose {
+			r.warn(loose)
+		}
+		for _, err := range p.refused {
+			r.problem(err)
+		}
 	}
 }
 

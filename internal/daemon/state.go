@@ -24,11 +24,21 @@ const (
 	keyFile   = "cache.key" // what is in there is worth nothing without
 )
 
+// maxKeyFile bounds the file of the key, in bytes.
+const maxKeyFile = 4 << 10
+
 // openStore makes the state directory and opens the store that the
-// configuration names.
+// configuration names, if nobody else can get at what is secret there.
 func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (cache.Store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, cfg.Errorf("state_dir", "%v", err)
+	}
+	p := private(cfg, true)
+	for _, loose := range p.loose {
+		log.Warn(loose)
+	}
+	if len(p.refused) > 0 {
+		return nil, errors.Join(p.refused...)
 	}
 	switch cfg.Cache.Store {
 	case config.CacheMemory:
@@ -54,7 +64,7 @@ func storeKey(cfg *config.Config) (string, error) {
 		return string(key), err
 	}
 	path := filepath.Join(cfg.StateDir, keyFile)
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makeKey(cfg, path)
 	}
