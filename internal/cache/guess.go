@@ -22,11 +22,12 @@ type guesses []guess
 // they neither stay until then nor are lost.
 func (g guesses) current(now time.Time, window time.Duration) (kept guesses, moved bool) {
 	for _, x := range g {
-		if x.at.After(now) {
-			x.at, moved = now, true
+		ahead := x.at.After(now)
+		if ahead {
+			x.at = now
 		}
 		if now.Sub(x.at) < window {
-			kept = append(kept, x)
+			kept, moved = append(kept, x), moved || ahead
 		}
 	}
 	return kept, moved

@@ -106,6 +106,26 @@ func TestPostgresSchema(t *testing.T) {
 		}
 	})
 
+	t.Run("older", func(t *testing.T) {
+		name, err := srv.NewDatabase(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := openPostgres(t, srv.DSN(name), nil)
+		if err := p.Update(ctx, "key", 0, become("value")); err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		if err := srv.Exec(ctx, name, "DROP TABLE ldapd.guess; DELETE FROM ldapd.migration WHERE version > 1"); err != nil {
+			t.Fatal(err)
+		}
+		p = openPostgres(t, srv.DSN(name), nil)
+		if value, _, err := p.Load(ctx, "key"); string(value) != "value" || err != nil {
+			t.Errorf("value of before: %q, %v", value, err)
+		}
+		works(t, p)
+	})
+
 	t.Run("least privileges", func(t *testing.T) {
 		name, err := srv.NewDatabase(ctx)
 		if err != nil {

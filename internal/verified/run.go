@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -83,10 +84,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // watch follows the store. After it failed, everything is read again, since
 // something may have been missed.
 func (b *Book) watch(ctx context.Context) {
-	wait := retryFirst
-	for {
+	for wait := retryFirst; ; wait = min(2*wait, followLast) {
+		var heard atomic.Bool
 		err := b.store.Watch(ctx, func(name string) {
-			wait = retryFirst
+			heard.Store(true)
 			b.changed(name)
 		})
 		if ctx.Err() != nil {
@@ -96,10 +97,12 @@ func (b *Book) watch(ctx context.Context) {
 			err = errors.New("it ended")
 		}
 		b.told(ctx, &b.follows, opWatch, err)
+		if heard.Load() {
+			wait = retryFirst
+		}
 		if !sleep(ctx, wait) {
 			return
 		}
-		wait = min(2*wait, followLast)
 		b.readAgain()
 	}
 }

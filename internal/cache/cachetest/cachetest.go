@@ -64,6 +64,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		{"guesses bounded", guessesBounded},
 		{"guess at the same instant", guessAtOnce},
 		{"forgive", forgive},
+		{"shared", shared},
 		{"watch", watch},
 		{"key check", keyCheck},
 		{"reopen", reopen},
