@@ -23,9 +23,10 @@ const (
 )
 
 // New returns a server for the metrics. Ready returns why the server cannot
-// answer its clients, nil when it can; it must return at once. The reason is
-// shown to whoever asks. Stat tells how the server does; nil: nobody is told.
-func New(metrics prometheus.Gatherer, ready func() error, stat func(context.Context) (control.Status, error), log *zap.Logger) *web.Server {
+// answer its clients, nil when it can, and then what works less well than it
+// should, if anything; it must return at once. What it returns is shown to
+// whoever asks. Stat tells how the server does; nil: nobody is told.
+func New(metrics prometheus.Gatherer, ready func() (degraded string, err error), stat func(context.Context) (control.Status, error), log *zap.Logger) *web.Server {
 	log = log.Named("admin")
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}))
@@ -33,11 +34,14 @@ func New(metrics prometheus.Gatherer, ready func() error, stat func(context.Cont
 		answer(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
+		switch degraded, err := ready(); {
+		case err != nil:
 			answer(w, http.StatusServiceUnavailable, err.Error())
-			return
+		case degraded != "":
+			answer(w, http.StatusOK, "ok, degraded: "+degraded)
+		default:
+			answer(w, http.StatusOK, "ok")
 		}
-		answer(w, http.StatusOK, "ok")
 	})
 	if stat != nil {
 		mux.HandleFunc("GET /status", status(stat, log))

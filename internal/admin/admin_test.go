@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start serves until the end of the test and returns the base URL.
-func start(t *testing.T, metrics prometheus.Gatherer, ready func() error, stat func(context.Context) (control.Status, error)) string {
+func start(t *testing.T, metrics prometheus.Gatherer, ready func() (string, error), stat func(context.Context) (control.Status, error)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,13 +47,16 @@ func TestAnswers(t *testing.T) {
 	reg.MustRegister(c)
 	c.Add(3)
 	var reason atomic.Pointer[string]
-	url := start(t, reg, func() error {
-		if s := reason.Load(); s != nil {
-			return errors.New(*s)
+	down, degraded := "no directory yet", "the store"
+	url := start(t, reg, func() (string, error) {
+		switch s := reason.Load(); s {
+		case &down:
+			return "", errors.New(*s)
+		case &degraded:
+			return *s, nil
 		}
-		return nil
+		return "", nil
 	}, nil)
-	down := "no directory yet"
 	for _, tt := range []struct {
 		method, path string
 		reason       *string
@@ -65,6 +68,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/outpost.goauthentik.io/ping", &down, 204, ""},
 		{"HEAD", "/outpost.goauthentik.io/ping", &down, 204, ""},
 		{"GET", "/readyz", nil, 200, "ok\n"},
+		{"GET", "/readyz", &degraded, 200, "ok, degraded: the store\n"},
 		{"GET", "/readyz", &down, 503, "no directory yet\n"},
 		{"HEAD", "/readyz", &down, 503, ""},
 		{"GET", "/metrics", nil, 200, "\nldapd_test_total 3\n"},
@@ -98,7 +102,7 @@ func TestShutdownIsBounded(t *testing.T) {
 	}
 	entered := make(chan struct{})
 	release := make(chan struct{})
-	s := New(prometheus.NewRegistry(), func() error { close(entered); <-release; return nil }, nil, zap.NewNop())
+	s := New(prometheus.NewRegistry(), func() (string, error) { close(entered); <-release; return "", nil }, nil, zap.NewNop())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	answered := make(chan error, 1)

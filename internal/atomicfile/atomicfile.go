@@ -1,4 +1,4 @@
-// Package atomicfile replaces files as a whole.
+// Package atomicfile replaces and reads files as a whole.
 package atomicfile
 
 import (

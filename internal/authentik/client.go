@@ -15,9 +15,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"ldapd/internal/atomicfile"
 )
 
 // Limits of the connections to authentik.
@@ -134,12 +135,15 @@ func parseHost(host string) (base *url.URL, socket string, err error) {
 	return u, "", nil
 }
 
+// maxRoots bounds the file of CAs, in bytes; those of a whole system are 250 KB.
+const maxRoots = 4 << 20
+
 // rootCAs returns the CAs to trust, nil for those of the system.
 func rootCAs(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	pem, err := atomicfile.Read(file, maxRoots)
 	if err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
 	}

@@ -3,9 +3,9 @@ package authentik
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
+
+	"ldapd/internal/atomicfile"
 )
 
 // maxToken bounds what is read of a token file; authentik's have 60 characters.
@@ -23,12 +23,7 @@ func StaticToken(token string) TokenSource {
 // FileToken reads the token from a file, blanks around it removed.
 func FileToken(path string) TokenSource {
 	return func() (string, error) {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", fmt.Errorf("token_file: %w", err)
-		}
-		defer f.Close()
-		b, err := io.ReadAll(io.LimitReader(f, maxToken))
+		b, err := atomicfile.Read(path, maxToken)
 		if err != nil {
 			return "", fmt.Errorf("token_file: %w", err)
 		}

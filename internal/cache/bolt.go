@@ -45,6 +45,8 @@ const (
 	bucketGraves    = "revoked_expiry"    //
 	bucketTallies   = "tallies"           // key -> see encodeTally
 	bucketTallyEnds = "tallies_expiry"    //
+	bucketGuesses   = "guesses"           // key -> see encodeGuesses
+	bucketGuessEnds = "guesses_expiry"    //
 	bucketMeta      = "meta"              // see below
 )
 
@@ -69,7 +71,7 @@ func Open(path string, now Clock) (*Bolt, error) {
 func (b *Bolt) open(path string) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer survive(&err)
-	switch st, err := os.Stat(path); {
+	switch st, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return unwrapPath(err)
@@ -91,7 +93,8 @@ func (b *Bolt) open(path string) (err error) {
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range []string{
-			bucketUsed, bucketUsedEnds, bucketValues, bucketRevoked, bucketGraves, bucketTallies, bucketTallyEnds, bucketMeta,
+			bucketUsed, bucketUsedEnds, bucketValues, bucketRevoked, bucketGraves, bucketTallies, bucketTallyEnds,
+			bucketGuesses, bucketGuessEnds, bucketMeta,
 		} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
@@ -202,15 +205,19 @@ func passed(ends *bbolt.Bucket, now uint64) (keys [][]byte, err error) {
 	return keys, nil
 }
 
+// Shared implements Store: the file is locked.
+func (b *Bolt) Shared() bool { return false }
+
 // Watch waits for ctx to end: nobody else changes the store.
 func (b *Bolt) Watch(ctx context.Context, _ func(key string)) error {
 	return waitClosed(ctx, b.closed)
 }
 
-// Len returns how many claims, counters and epochs of single keys are held.
+// Len returns how many claims, counters, keys with guesses and epochs of
+// single keys are held.
 func (b *Bolt) Len(ctx context.Context) (n int, err error) {
 	err = b.do(ctx, b.read, func(tx *bbolt.Tx) error {
-		for _, name := range []string{bucketUsed, bucketTallies, bucketRevoked} {
+		for _, name := range []string{bucketUsed, bucketTallies, bucketGuesses, bucketRevoked} {
 			b, err := bucket(tx, name)
 			if err != nil {
 				return err

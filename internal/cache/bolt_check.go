@@ -8,15 +8,12 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// CheckKey binds the store to a key on first use, by a value that says nothing
-// about the key but is another for every one. Later it returns ErrOtherKey
-// unless the value is the same.
+// CheckKey implements Store.
 func (b *Bolt) CheckKey(ctx context.Context, check []byte) error {
 	return b.check(ctx, "check key", check, check)
 }
 
-// ReplaceKeyCheck binds the store to another key: it must be bound to the old
-// one, to the new one already, or to none, else ErrOtherKey is returned.
+// ReplaceKeyCheck implements Store.
 func (b *Bolt) ReplaceKeyCheck(ctx context.Context, old, new []byte) error {
 	return b.check(ctx, "replace key check", old, new)
 }

@@ -13,7 +13,7 @@ import (
 // errUsed ends a transaction without writing.
 var errUsed = errors.New("used")
 
-// Claim implements mfa.UsedCodes. It returns once the claim is on disk.
+// Claim implements Store. It returns once the claim is on disk.
 func (b *Bolt) Claim(ctx context.Context, user string, counter int64, until time.Time) (fresh bool, err error) {
 	if err := checkUser(user); err != nil {
 		return false, fmt.Errorf("claim code: %w", err)

@@ -8,8 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Revoke removes the value of a key, if it has one, and raises its epoch, on
-// disk when it returns.
+// Revoke implements Store. It is on disk when it returns.
 func (b *Bolt) Revoke(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("revoke: %w", err)

@@ -10,9 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Tally adds one to a counter, unless secret is what was added to it last and
-// is not zero, and returns the count in the window that began with the first.
-// A key always has the same window. The count is on disk when Tally returns.
+// Tally implements Store. The count is on disk when it returns.
 func (b *Bolt) Tally(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, err error) {
 	release, err := b.take(ctx)
 	if err != nil {
@@ -33,7 +31,7 @@ func (b *Bolt) Tally(ctx context.Context, key, secret [16]byte, window time.Dura
 	return t.count(now, window), nil
 }
 
-// Tallied returns what Tally returned last, if the window is open still.
+// Tallied implements Store.
 func (b *Bolt) Tallied(ctx context.Context, key [16]byte, window time.Duration) (n int, err error) {
 	release, err := b.take(ctx)
 	if err != nil {

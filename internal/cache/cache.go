@@ -1,9 +1,11 @@
 // Package cache keeps what must outlive a bind: values of its user's making
-// (package verified's records), counters of failures, and the codes that were
-// used. It knows nothing of what the values mean.
+// (package verified's records), counters of failures, what was tried as a
+// secret, and the codes that were used. It knows nothing of what the values
+// mean.
 //
-// There are three stores: [Memory], [Bolt] in one file, and [Postgres], which
-// several processes share. Every one passes the suite of package cachetest.
+// What a store can do is [Store]. There are three: [Memory], [Bolt] in one
+// file, and [Postgres], which several processes share. Every one passes the
+// suite of package cachetest.
 //
 // # Epochs
 //

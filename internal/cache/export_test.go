@@ -2,5 +2,8 @@ package cache
 
 import "time"
 
-// SetQuiet sets how long PostgreSQL may be silent before Watch asks.
-func (p *Postgres) SetQuiet(d time.Duration) { p.quiet = d }
+// SetQuiet sets how long Watch is quiet from one test to the next, and how long
+// it waits for what it hears of it.
+func (p *Postgres) SetQuiet(quiet, patience time.Duration) { p.quiet, p.patience = quiet, patience }
+
+var ErrDeaf = errDeaf

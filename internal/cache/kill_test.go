@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -35,12 +36,13 @@ const (
 type operation struct {
 	key, value string // value "": revoke
 	code       int64  // not 0: claim
+	guess      bool   // code is one, tried under guessKey
 }
 
 func nth(worker, n int) operation {
 	switch key := fmt.Sprint("worker ", worker, " key ", n%killKeys); n % 7 {
-	case 3:
-		return operation{code: int64(n*killWorkers + worker)}
+	case 2, 3:
+		return operation{code: int64(n*killWorkers + worker), guess: n%7 == 2}
 	case 5:
 		return operation{key: key}
 	default:
@@ -77,6 +79,9 @@ func workForEver(path string) {
 func work(b *cache.Bolt, op operation) error {
 	ctx := context.Background()
 	switch {
+	case op.guess:
+		_, _, err := b.Guess(ctx, guessKey(op.code), secretOf(op.code), time.Hour)
+		return err
 	case op.code != 0:
 		_, err := b.Claim(ctx, "alice", op.code, time.Now().Add(time.Hour))
 		return err
@@ -90,17 +95,31 @@ func work(b *cache.Bolt, op operation) error {
 	return b.Update(ctx, op.key, epoch, func([]byte) ([]byte, error) { return []byte(op.value), nil })
 }
 
+// guessKey spreads guesses over keys, so that none has too many.
+func guessKey(code int64) (key [16]byte) {
+	binary.BigEndian.PutUint64(key[:], uint64(code/16))
+	return key
+}
+
+func secretOf(code int64) (secret [16]byte) {
+	binary.BigEndian.PutUint64(secret[:], uint64(code))
+	return secret
+}
+
 // killed is what must be in the store.
 type killed struct {
 	values  map[string]string
 	revoked map[string]bool // whether the epoch has risen
 	codes   map[int64]bool
+	guesses map[int64]bool
 	last    [killWorkers]int // operation that was answered last
 }
 
 func (k *killed) answered(worker, n int) {
 	k.last[worker] = n
 	switch op := nth(worker, n); {
+	case op.guess:
+		k.guesses[op.code] = true
 	case op.code != 0:
 		k.codes[op.code] = true
 	case op.value == "":
@@ -116,7 +135,7 @@ func (k *killed) answered(worker, n int) {
 // way may be there besides.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	want := &killed{values: map[string]string{}, revoked: map[string]bool{}, codes: map[int64]bool{}}
+	want := &killed{values: map[string]string{}, revoked: map[string]bool{}, codes: map[int64]bool{}, guesses: map[int64]bool{}}
 	for round := range killRounds {
 		start := 1 + round*1_000_000
 		for w := range want.last {
@@ -197,6 +216,11 @@ func (k *killed) verify(t *testing.T, b *cache.Bolt) {
 	for code := range k.codes {
 		if fresh, err := b.Claim(ctx, "alice", code, time.Now().Add(time.Hour)); err != nil || fresh {
 			t.Errorf("code %d after the kill: fresh %v, %v", code, fresh, err)
+		}
+	}
+	for code := range k.guesses {
+		if _, seen, err := b.Guessed(ctx, guessKey(code), secretOf(code), time.Hour); err != nil || !seen {
+			t.Errorf("guess %d after the kill: seen %v, %v", code, seen, err)
 		}
 	}
 }

@@ -31,6 +31,9 @@ type Memory struct {
 
 	tallies   map[[16]byte]tally
 	tallyEnds ends[[16]byte]
+
+	guesses   map[[16]byte]guessed
+	guessEnds ends[[16]byte]
 }
 
 type usedCode struct {
@@ -52,6 +55,7 @@ func NewMemory(now Clock) *Memory {
 		values:  map[string][]byte{},
 		revoked: map[string]tombstone{},
 		tallies: map[[16]byte]tally{},
+		guesses: map[[16]byte]guessed{},
 	}
 }
 
@@ -68,7 +72,7 @@ func (m *Memory) lock(ctx context.Context) error {
 	return nil
 }
 
-// Claim implements mfa.UsedCodes.
+// Claim implements Store.
 func (m *Memory) Claim(ctx context.Context, user string, counter int64, until time.Time) (bool, error) {
 	if err := checkUser(user); err != nil {
 		return false, fmt.Errorf("claim code: %w", err)
@@ -89,7 +93,7 @@ func (m *Memory) Claim(ctx context.Context, user string, counter int64, until ti
 	return true, nil
 }
 
-// Load returns the value of a key, nil if there is none, and its epoch.
+// Load implements Store.
 func (m *Memory) Load(ctx context.Context, key string) (value []byte, epoch uint64, err error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, fmt.Errorf("load: %w", err)
@@ -104,10 +108,7 @@ func (m *Memory) Load(ctx context.Context, key string) (value []byte, epoch uint
 // epoch returns the epoch of a key; m is locked.
 func (m *Memory) epoch(key string) uint64 { return max(m.all, m.revoked[key].epoch) }
 
-// Update replaces the value of a key by what change makes of it, and removes
-// it if that is nil. It fails with ErrRevoked if the key was revoked since its
-// epoch was the given one. change may be called more than once; it must not
-// keep old, nor use the store.
+// Update implements Store.
 func (m *Memory) Update(ctx context.Context, key string, epoch uint64, change func(old []byte) ([]byte, error)) error {
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("update: %w", err)
@@ -134,7 +135,7 @@ func (m *Memory) Update(ctx context.Context, key string, epoch uint64, change fu
 	return nil
 }
 
-// Revoke removes the value of a key, if it has one, and raises its epoch.
+// Revoke implements Store.
 func (m *Memory) Revoke(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("revoke: %w", err)
@@ -157,7 +158,7 @@ func (m *Memory) Revoke(ctx context.Context, key string) error {
 	return nil
 }
 
-// RevokeAll removes all values and raises the epoch of every key.
+// RevokeAll implements Store.
 func (m *Memory) RevokeAll(ctx context.Context) error {
 	if err := m.lock(ctx); err != nil {
 		return fmt.Errorf("revoke all: %w", err)
@@ -171,7 +172,7 @@ func (m *Memory) RevokeAll(ctx context.Context) error {
 	return nil
 }
 
-// Each calls f for every value, in the order of the keys.
+// Each implements Store.
 func (m *Memory) Each(ctx context.Context, f func(key string, value []byte, epoch uint64) error) error {
 	if err := m.lock(ctx); err != nil {
 		return fmt.Errorf("read all: %w", err)
@@ -190,6 +191,9 @@ func (m *Memory) Each(ctx context.Context, f func(key string, value []byte, epoc
 	return nil
 }
 
+// Shared implements Store.
+func (m *Memory) Shared() bool { return false }
+
 // Watch waits for ctx to end: nobody else changes the store.
 func (m *Memory) Watch(ctx context.Context, _ func(key string)) error {
 	return waitClosed(ctx, m.closed)
@@ -205,9 +209,7 @@ func waitClosed(ctx context.Context, closed <-chan struct{}) error {
 	}
 }
 
-// Tally adds one to a counter, unless secret is what was added to it last and
-// is not zero, and returns the count in the window that began with the first.
-// A key always has the same window.
+// Tally implements Store.
 func (m *Memory) Tally(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, err error) {
 	if err := m.lock(ctx); err != nil {
 		return 0, fmt.Errorf("tally: %w", err)
@@ -229,7 +231,7 @@ func (m *Memory) Tally(ctx context.Context, key, secret [16]byte, window time.Du
 	return t.count(now, window), nil
 }
 
-// Tallied returns what Tally returned last, if the window is open still.
+// Tallied implements Store.
 func (m *Memory) Tallied(ctx context.Context, key [16]byte, window time.Duration) (n int, err error) {
 	if err := m.lock(ctx); err != nil {
 		return 0, fmt.Errorf("tally: %w", err)
@@ -238,9 +240,7 @@ func (m *Memory) Tallied(ctx context.Context, key [16]byte, window time.Duration
 	return m.tallies[key].count(m.now(), window), nil
 }
 
-// CheckKey binds the store to a key on first use, by a value that says nothing
-// about the key but is another for every one. Later it returns ErrOtherKey
-// unless the value is the same.
+// CheckKey implements Store.
 func (m *Memory) CheckKey(ctx context.Context, check []byte) error {
 	if err := checkCheck(check); err != nil {
 		return fmt.Errorf("check key: %w", err)
@@ -258,8 +258,7 @@ func (m *Memory) CheckKey(ctx context.Context, check []byte) error {
 	return nil
 }
 
-// ReplaceKeyCheck binds the store to another key: it must be bound to the old
-// one, to the new one already, or to none, else ErrOtherKey is returned.
+// ReplaceKeyCheck implements Store.
 func (m *Memory) ReplaceKeyCheck(ctx context.Context, old, new []byte) error {
 	if err := checkCheck(new); err != nil {
 		return fmt.Errorf("replace key check: %w", err)
@@ -275,13 +274,13 @@ func (m *Memory) ReplaceKeyCheck(ctx context.Context, old, new []byte) error {
 	return nil
 }
 
-// Len returns how many claims, counters and epochs of single keys are held.
+// Len returns how many claims, counters, keys with guesses and epochs of single keys are held.
 func (m *Memory) Len(ctx context.Context) (int, error) {
 	if err := m.lock(ctx); err != nil {
 		return 0, err
 	}
 	defer m.mu.Unlock()
-	return len(m.used) + len(m.tallies) + len(m.revoked), nil
+	return len(m.used) + len(m.tallies) + len(m.guesses) + len(m.revoked), nil
 }
 
 // Close makes the store refuse whatever comes.

@@ -52,8 +52,9 @@ type Postgres struct {
 	sockets *sockets
 	now     Clock
 	log     *zap.Logger
-	id      string        // tells what this store has changed from what others have
-	quiet   time.Duration // see watchQuiet
+	id      string // tells what this store has changed from what others have
+
+	quiet, patience time.Duration // see watchTest and watchPatience
 
 	migrated atomic.Bool
 	turn     chan struct{} // who migrates
@@ -69,22 +70,10 @@ type Postgres struct {
 // fail until it can. A server that refuses for good is, as is ErrNewerSchema.
 // No error or log message holds the password.
 func OpenPostgres(ctx context.Context, dsn string, o PostgresOptions) (*Postgres, error) {
-	cfg, err := postgresConfig(dsn)
+	p, err := newPostgres(ctx, dsn, o)
 	if err != nil {
 		return nil, err
 	}
-	s := &sockets{open: map[*socket]struct{}{}}
-	cfg.ConnConfig.DialFunc = s.dial
-	// The pool begins no connection, and its end is Close.
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
-	if err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	p := &Postgres{pool: pool, sockets: s, now: o.Now.orSystem(), log: o.Log, id: rand.Text(), quiet: watchQuiet, turn: make(chan struct{}, 1)}
-	if p.log == nil {
-		p.log = zap.NewNop()
-	}
-	p.life, p.end = context.WithCancel(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	switch err := p.ready(ctx); {
@@ -96,6 +85,44 @@ func OpenPostgres(ctx context.Context, dsn string, o PostgresOptions) (*Postgres
 		p.log.Warn("PostgreSQL cannot be used yet", zap.Error(err))
 	}
 	return p, nil
+}
+
+func newPostgres(ctx context.Context, dsn string, o PostgresOptions) (*Postgres, error) {
+	cfg, err := postgresConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	s := &sockets{open: map[*socket]struct{}{}}
+	cfg.ConnConfig.DialFunc = s.dial
+	// The pool begins no connection, and its end is Close.
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	p := &Postgres{pool: pool, sockets: s, now: o.Now.orSystem(), log: o.Log, id: rand.Text(), quiet: watchTest, patience: watchPatience, turn: make(chan struct{}, 1)}
+	if p.log == nil {
+		p.log = zap.NewNop()
+	}
+	p.life, p.end = context.WithCancel(context.Background())
+	return p, nil
+}
+
+// CheckPostgres tests that the database that dsn names can be reached, and that
+// a store there would hear of what others change. It changes nothing.
+func CheckPostgres(ctx context.Context, dsn string) error {
+	p, err := newPostgres(ctx, dsn, PostgresOptions{})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	heard := false
+	err = p.Watch(ctx, func(string) { heard = true; cancel() })
+	if err == nil && !heard {
+		err = fmt.Errorf("postgres: no answer: %w", ctx.Err())
+	}
+	return err
 }
 
 // errDSN takes the place of pgx's error, which holds the DSN.
@@ -178,11 +205,15 @@ func (p *Postgres) transact(ctx context.Context, queue func(*pgx.Batch)) error {
 	return p.pool.SendBatch(ctx, b).Close()
 }
 
-// Len returns how many claims, counters and epochs of keys without a value are
-// held.
+// Shared implements Store.
+func (p *Postgres) Shared() bool { return true }
+
+// Len returns how many claims, counters, keys with guesses and epochs of keys
+// without a value are held.
 func (p *Postgres) Len(ctx context.Context) (n int, err error) {
 	err = p.do(ctx, "count", func(ctx context.Context) error {
 		return p.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM ldapd.claim) + (SELECT count(*) FROM ldapd.tally) +
+			(SELECT count(DISTINCT key) FROM ldapd.guess) +
 			(SELECT count(*) FROM ldapd.entry WHERE value IS NULL)`).Scan(&n)
 	})
 	return n, err

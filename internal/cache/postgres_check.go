@@ -9,9 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// CheckKey binds the store to a key on first use, by a value that says nothing
-// about the key but is another for every one. Later it returns ErrOtherKey
-// unless the value is the same.
+// CheckKey implements Store.
 func (p *Postgres) CheckKey(ctx context.Context, check []byte) error {
 	if err := checkCheck(check); err != nil {
 		return fmt.Errorf("check key: %w", err)
@@ -29,8 +27,7 @@ func (p *Postgres) CheckKey(ctx context.Context, check []byte) error {
 	})
 }
 
-// ReplaceKeyCheck binds the store to another key: it must be bound to the old
-// one, to the new one already, or to none, else ErrOtherKey is returned.
+// ReplaceKeyCheck implements Store.
 func (p *Postgres) ReplaceKeyCheck(ctx context.Context, old, new []byte) error {
 	if err := checkCheck(new); err != nil {
 		return fmt.Errorf("replace key check: %w", err)

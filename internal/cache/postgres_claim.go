@@ -18,7 +18,7 @@ const (
 		SELECT ctid FROM ldapd.claim WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))`
 )
 
-// Claim implements mfa.UsedCodes. It returns once the claim is committed.
+// Claim implements Store. It returns once the claim is committed.
 func (p *Postgres) Claim(ctx context.Context, user string, counter int64, until time.Time) (fresh bool, err error) {
 	if err := checkUser(user); err != nil {
 		return false, fmt.Errorf("claim code: %w", err)

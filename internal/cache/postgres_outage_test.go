@@ -172,7 +172,7 @@ type mirror struct {
 }
 
 func (m *mirror) run(ctx context.Context) error {
-	return m.store.Watch(ctx, func(string) {
+	return follow(ctx, m.store, func(string) {
 		for ctx.Err() == nil {
 			values := map[string]string{}
 			err := m.store.Each(ctx, func(key string, value []byte, _ uint64) error {
@@ -188,6 +188,20 @@ func (m *mirror) run(ctx context.Context) error {
 			time.Sleep(time.Millisecond)
 		}
 	})
+}
+
+// follow watches a store until ctx ends, as often as that takes.
+func follow(ctx context.Context, s cache.Store, changed func(key string)) error {
+	for {
+		err := s.Watch(ctx, changed)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err == nil {
+			return errors.New("Watch ended by itself")
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (m *mirror) equals(want map[string]string) bool {
@@ -267,13 +281,13 @@ func TestPostgresHalfDead(t *testing.T) {
 	relay := newRelay(t, srv.Addr)
 	direct := openPostgres(t, dsn, nil)
 	p := openPostgres(t, strings.Replace(dsn, srv.Addr, relay.Addr().String(), 1), nil)
-	p.SetQuiet(200 * time.Millisecond)
+	p.SetQuiet(200*time.Millisecond, 200*time.Millisecond)
 	if err := p.Update(t.Context(), "key", 0, become("value")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	heard, watched := make(chan string, 100), make(chan error)
-	go func() { watched <- p.Watch(ctx, func(key string) { heard <- key }) }()
+	go func() { watched <- follow(ctx, p, func(key string) { heard <- key }) }()
 	if key := <-heard; key != "" {
 		t.Errorf("heard of %q first", key)
 	}

@@ -21,8 +21,7 @@ const (
 	sqlNotify   = `SELECT pg_notify('ldapd', $1)`
 )
 
-// Revoke removes the value of a key, if it has one, and raises its epoch,
-// committed when it returns.
+// Revoke implements Store. It is committed when it returns.
 func (p *Postgres) Revoke(ctx context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("revoke: %w", err)
@@ -37,8 +36,7 @@ func (p *Postgres) Revoke(ctx context.Context, key string) error {
 	})
 }
 
-// RevokeAll removes all values and raises the epoch of every key, committed
-// when it returns.
+// RevokeAll implements Store. It is committed when it returns.
 func (p *Postgres) RevokeAll(ctx context.Context) error {
 	return p.do(ctx, "revoke all", func(ctx context.Context) error {
 		return p.transact(ctx, func(b *pgx.Batch) {

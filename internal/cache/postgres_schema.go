@@ -47,6 +47,15 @@ var migrations = [...]string{
 		until timestamptz NOT NULL
 	);
 	CREATE INDEX tally_until ON ldapd.tally (until);`,
+	`CREATE TABLE ldapd.guess (
+		id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+		key    bytea NOT NULL,
+		secret bytea NOT NULL,
+		at     timestamptz NOT NULL,
+		until  timestamptz NOT NULL
+	);
+	CREATE INDEX guess_key ON ldapd.guess (key);
+	CREATE INDEX guess_until ON ldapd.guess (until);`,
 }
 
 // ready returns once the tables are there and of our version. Only if they are

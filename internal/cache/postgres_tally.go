@@ -24,9 +24,7 @@ const (
 		SELECT ctid FROM ldapd.tally WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED))`
 )
 
-// Tally adds one to a counter, unless secret is what was added to it last and
-// is not zero, and returns the count in the window that began with the first.
-// A key always has the same window. The count is committed when Tally returns.
+// Tally implements Store. The count is committed when it returns.
 func (p *Postgres) Tally(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, err error) {
 	err = p.do(ctx, "tally", func(ctx context.Context) error {
 		now := p.now()
@@ -42,7 +40,7 @@ func (p *Postgres) Tally(ctx context.Context, key, secret [16]byte, window time.
 	return n, nil
 }
 
-// Tallied returns what Tally returned last, if the window is open still.
+// Tallied implements Store.
 func (p *Postgres) Tallied(ctx context.Context, key [16]byte, window time.Duration) (n int, err error) {
 	err = p.do(ctx, "tally", func(ctx context.Context) error {
 		now := p.now()

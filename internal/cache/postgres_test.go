@@ -106,6 +106,26 @@ func TestPostgresSchema(t *testing.T) {
 		}
 	})
 
+	t.Run("older", func(t *testing.T) {
+		name, err := srv.NewDatabase(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := openPostgres(t, srv.DSN(name), nil)
+		if err := p.Update(ctx, "key", 0, become("value")); err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+		if err := srv.Exec(ctx, name, "DROP TABLE ldapd.guess; DELETE FROM ldapd.migration WHERE version > 1"); err != nil {
+			t.Fatal(err)
+		}
+		p = openPostgres(t, srv.DSN(name), nil)
+		if value, _, err := p.Load(ctx, "key"); string(value) != "value" || err != nil {
+			t.Errorf("value of before: %q, %v", value, err)
+		}
+		works(t, p)
+	})
+
 	t.Run("least privileges", func(t *testing.T) {
 		name, err := srv.NewDatabase(ctx)
 		if err != nil {
@@ -128,7 +148,7 @@ func TestPostgresSchema(t *testing.T) {
 		if err := srv.Exec(ctx, name, `GRANT USAGE ON SCHEMA ldapd TO small;
 			GRANT SELECT ON ldapd.migration TO small;
 			GRANT SELECT, UPDATE ON ldapd.state TO small;
-			GRANT SELECT, INSERT, UPDATE, DELETE ON ldapd.entry, ldapd.claim, ldapd.tally TO small`); err != nil {
+			GRANT SELECT, INSERT, UPDATE, DELETE ON ldapd.entry, ldapd.claim, ldapd.tally, ldapd.guess TO small`); err != nil {
 			t.Fatal(err)
 		}
 		works(t, openPostgres(t, small, nil))
@@ -159,7 +179,10 @@ func works(t *testing.T, p *cache.Postgres) {
 	_, errPurge := p.Claim(ctx, "alice", 2, time.Now().Add(time.Hour))
 	_, errTally := p.Tally(ctx, [16]byte{1}, [16]byte{}, time.Hour)
 	_, errTallied := p.Tallied(ctx, [16]byte{1}, time.Hour)
-	err := errors.Join(errClaim, errPurge, errTally, errTallied,
+	_, _, errGuess := p.Guess(ctx, [16]byte{1}, [16]byte{2}, time.Hour)
+	_, _, errGuessed := p.Guessed(ctx, [16]byte{1}, [16]byte{2}, time.Hour)
+	err := errors.Join(errClaim, errPurge, errTally, errTallied, errGuess, errGuessed,
+		p.Forgive(ctx, [16]byte{1}),
 		p.CheckKey(ctx, []byte("check")),
 		p.ReplaceKeyCheck(ctx, []byte("check"), []byte("other")),
 		p.Update(ctx, "key", 0, become("value")),
@@ -235,9 +258,8 @@ func TestPostgresPassword(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				defer cancel()
-				if err := p.Watch(ctx, func(string) {}); err != nil {
-					t.Error(err)
-				}
+				watchErr := p.Watch(ctx, func(string) {})
+				fmt.Fprintf(&said, "%v %+v %q", watchErr, watchErr, watchErr)
 				p.Close()
 				if logs.Len() == 0 {
 					t.Error("nothing was logged")

@@ -41,7 +41,7 @@ const (
 		WHERE e.key > $1 AND e.value IS NOT NULL ORDER BY e.key LIMIT $2`
 )
 
-// Load returns the value of a key, nil if there is none, and its epoch.
+// Load implements Store.
 func (p *Postgres) Load(ctx context.Context, key string) (value []byte, epoch uint64, err error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, fmt.Errorf("load: %w", err)
@@ -61,11 +61,9 @@ func (p *Postgres) load(ctx context.Context, key string) (value []byte, epoch ui
 	return value, epoch, err
 }
 
-// Update replaces the value of a key by what change makes of it, and removes
-// it if that is nil. It fails with ErrRevoked if the key was revoked since its
-// epoch was the given one. The change is committed when Update returns; one
-// that changes nothing is not written. change is called again if another
-// process was faster; it must not keep old.
+// Update implements Store. The change is committed when it returns; one that
+// changes nothing is not written. change is called again if another process
+// was faster, and may use the store.
 //
 // If the connection is lost at the wrong moment, an error is returned although
 // the change was made.
@@ -121,8 +119,8 @@ func (p *Postgres) update(ctx context.Context, key string, epoch uint64, change 
 	return done, err
 }
 
-// Each calls f for every value, in the order of the keys. f may use the store;
-// what is changed meanwhile is told as it was or as it is.
+// Each implements Store. f may use the store; what is changed meanwhile is told
+// as it was or as it is.
 func (p *Postgres) Each(ctx context.Context, f func(key string, value []byte, epoch uint64) error) error {
 	after := []byte{}
 	for {

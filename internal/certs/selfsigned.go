@@ -38,7 +38,7 @@ const (
 // ensureSelfSigned returns the path of the self-signed pair.
 func ensureSelfSigned(opt Options) (string, error) {
 	path := filepath.Join(opt.Dir, SelfSigned)
-	switch data, err := readFile(path); {
+	switch data, err := atomicfile.Read(path, maxFile); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return "", err

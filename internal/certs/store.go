@@ -8,13 +8,14 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+
+	"ldapd/internal/atomicfile"
 )
 
 // Poll is how often Run looks whether the files changed. Polling works
@@ -91,11 +92,11 @@ func (s *Store) Reload() error {
 }
 
 func (s *Store) load() error {
-	certPEM, err := readFile(s.cert)
+	certPEM, err := atomicfile.Read(s.cert, maxFile)
 	if err != nil {
 		return err
 	}
-	keyPEM, err := readFile(s.key)
+	keyPEM, err := atomicfile.Read(s.key, maxFile)
 	if err != nil {
 		return err
 	}
@@ -198,28 +199,4 @@ func (s *Store) TLSConfig() *tls.Config {
 		},
 		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
 	}
-}
-
-func readFile(path string) ([]byte, error) {
-	// A pipe or a device would block the reader for ever.
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxFile)
-	}
-	return data, nil
 }

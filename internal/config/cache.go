@@ -1,14 +1,13 @@
 package config
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"ldapd/internal/atomicfile"
+	"ldapd/internal/secret"
 )
 
 func (c *Config) checkCache() error {
@@ -63,14 +62,14 @@ func (c *Config) checkCache() error {
 	return nil
 }
 
-// sealingKey reports that s is a key of KeySize bytes.
+// sealingKey reports that s is a key.
 func sealingKey(s Secret) bool {
-	b, err := hex.DecodeString(string(s))
-	if err != nil {
-		b, err = base64.StdEncoding.DecodeString(string(s))
-	}
-	return err == nil && len(b) == KeySize
+	_, err := secret.ParseKey(string(s))
+	return err == nil
 }
+
+// maxSecretFile bounds a file that holds one value, in bytes.
+const maxSecretFile = 64 << 10
 
 // SealingKey returns Cache.Key, or what Cache.KeyFile holds; empty if neither
 // is set.
@@ -78,12 +77,7 @@ func (c *Config) SealingKey() (Secret, error) {
 	if c.Cache.KeyFile == "" {
 		return c.Cache.Key, nil
 	}
-	f, err := os.Open(c.Cache.KeyFile)
-	if err != nil {
-		return "", c.Errorf("cache.key_file", "%v", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 4<<10))
+	text, err := atomicfile.Read(c.Cache.KeyFile, maxSecretFile)
 	if err != nil {
 		return "", c.Errorf("cache.key_file", "%v", err)
 	}

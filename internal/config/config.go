@@ -161,7 +161,7 @@ const (
 )
 
 // KeySize is the length of Cache.Key in bytes.
-const KeySize = 32
+const KeySize = secret.KeySize
 
 // Unlock names the certificate of the unlock page. Cert and Key are both set
 // or both empty; empty stands for that of TLS.

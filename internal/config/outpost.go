@@ -2,9 +2,10 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
+
+	"ldapd/internal/atomicfile"
 )
 
 // The variables of authentik's own LDAP outpost, so that its container can be
@@ -73,7 +74,7 @@ func (c *Config) outpost(env []string, alone bool) error {
 // all its variables.
 func resolve(text string, vars map[string]string) (string, error) {
 	if path, ok := strings.CutPrefix(text, "file://"); ok {
-		b, err := os.ReadFile(path)
+		b, err := atomicfile.Read(path, maxSecretFile)
 		return strings.TrimSpace(string(b)), err
 	}
 	if name, ok := strings.CutPrefix(text, "env://"); ok {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ldapd/internal/cache"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
 	"ldapd/internal/local"
@@ -41,6 +43,7 @@ func Check(cfg *config.Config) Report {
 	r.certificate(cfg)
 	r.unlock(cfg)
 	r.state(cfg)
+	r.store(cfg)
 	r.clients(cfg)
 	r.running(cfg)
 	if cfg.Backend != config.BackendAuthentik {
@@ -140,7 +143,26 @@ func (r *Report) state(cfg *config.Config) {
 		r.note("state_dir: %s will be made", cfg.StateDir)
 	default:
 		r.note("state_dir: %s is writable", cfg.StateDir)
+		p := private(cfg, false)
+		for _, loose := range p.loose {
+			r.warn(loose)
+		}
+		for _, err := range p.refused {
+			r.problem(err)
+		}
 	}
+}
+
+// store asks the database, if there is one.
+func (r *Report) store(cfg *config.Config) {
+	if cfg.Cache.Store != config.CachePostgres {
+		return
+	}
+	if err := cache.CheckPostgres(context.Background(), string(cfg.Cache.DSN)); err != nil {
+		r.problem(cfg.Errorf("cache.dsn", "%v", err))
+		return
+	}
+	r.note("cache.dsn: the database can be reached, and tells of changes")
 }
 
 func (r *Report) users(cfg *config.Config) {

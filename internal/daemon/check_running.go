@@ -32,7 +32,7 @@ func (r *Report) status(s control.Status, told []string) {
 	r.note("running: ldapd %s since %s serves %s, with verified binds of %d users in %s",
 		s.Version, s.Since.UTC().Format(time.DateTime), s.Directory, s.VerifiedUsers, s.Store)
 	if s.StoreError != "" {
-		r.warn("running: the store of verified binds does not work, memory stands in for it: " + s.StoreError)
+		r.warn("running: verified binds: " + s.StoreError)
 	}
 	for _, u := range s.Undecided {
 		r.note("warning: running: %d binds of %s with the right password were answered 52, as it cannot be told which login they belong to, the last one at %s: %s",

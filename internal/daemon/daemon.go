@@ -20,6 +20,7 @@ import (
 	"ldapd/internal/admin"
 	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
+	"ldapd/internal/cache"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
 	"ldapd/internal/control"
@@ -52,7 +53,7 @@ type Daemon struct {
 	version string
 	since   time.Time
 	certs   *certs.Store
-	store   store
+	store   cache.Store
 	book    *verified.Book
 	served  *served
 	backend backend
@@ -181,7 +182,7 @@ func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 		Separator:      cfg.MFA.Separator,
 		Book:           d.book,
 		Rules:          rules(cfg),
-		Guesses:        d.guesses(),
+		Guesses:        d.store,
 		Logins:         logins,
 		Client:         d.client,
 		Synced:         d.backend.synced,
@@ -194,16 +195,10 @@ func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 		Metrics: d.binding,
 		Now:     d.now,
 	}
-	if cfg.Cache.Store == config.CachePostgres {
+	if d.store.Shared() {
 		o.Tallies = d.store
 	}
 	return bind.New(o)
-}
-
-// guesses returns where wrong codes are kept.
-func (d *Daemon) guesses() guard.GuessStore {
-	g, _ := d.store.(guard.GuessStore) // TODO with the store interface
-	return g
 }
 
 // rules are when verified binds answer.
@@ -268,15 +263,18 @@ func (d *Daemon) Admin() net.Addr { return d.http.first() }
 // tests.
 func (d *Daemon) Settled() bool { return d.binds.Settled() }
 
-// ready returns why binds and searches cannot be answered.
-func (d *Daemon) ready() error {
+// ready returns why binds and searches cannot be answered. Trouble with the
+// store is no reason: memory answers without it.
+func (d *Daemon) ready() (degraded string, err error) {
 	switch {
 	case d.stopping.Load():
-		return errors.New("shutting down")
+		return "", errors.New("shutting down")
 	case d.served.forest.Load() == nil:
-		return bind.ErrNotLoaded
+		return "", bind.ErrNotLoaded
+	case d.book.Down() != nil:
+		return "the store of verified binds does not work as it should, see /status", nil
 	}
-	return nil
+	return "", nil
 }
 
 // Run serves until ctx ends, then stops accepting, lets what is running

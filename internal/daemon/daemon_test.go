@@ -431,7 +431,7 @@ func TestOpenErrors(t *testing.T) {
 	defer taken.Close()
 	for _, tt := range []struct{ name, change, want string }{
 		{"address in use", "listen: {ldap: '" + taken.Addr().String() + "'}", ":2: listen.ldap: listen tcp " + taken.Addr().String() + ": bind: address already in use"},
-		{"no certificate", "tls: {cert: none, key: none}", ":2: tls: stat " + dir + "/none: no such file or directory"},
+		{"no certificate", "tls: {cert: none, key: none}", ":2: tls: open " + dir + "/none: no such file or directory"},
 		{"no users", "file: {path: none.yaml}", ":2: file.path: stat " + dir + "/none.yaml: no such file or directory"},
 		{"bad users", "file: {path: bad.yaml}", bad + ":1: users[0].x: unknown key, allowed: "},
 		{"state is a file", "state_dir: junk", ":2: state_dir: mkdir " + junk + ": not a directory"},

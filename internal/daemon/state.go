@@ -13,10 +13,8 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/atomicfile"
-	"ldapd/internal/auth/guard"
 	"ldapd/internal/cache"
 	"ldapd/internal/config"
-	"ldapd/internal/mfa"
 	"ldapd/internal/verified"
 )
 
@@ -26,21 +24,21 @@ const (
 	keyFile   = "cache.key" // what is in there is worth nothing without
 )
 
-// store is what outlives binds.
-type store interface {
-	verified.Store
-	mfa.UsedCodes
-	guard.Tallies
-	CheckKey(ctx context.Context, check []byte) error
-	ReplaceKeyCheck(ctx context.Context, old, check []byte) error
-	Close() error
-}
+// maxKeyFile bounds the file of the key, in bytes.
+const maxKeyFile = 4 << 10
 
 // openStore makes the state directory and opens the store that the
-// configuration names.
-func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (store, error) {
+// configuration names, if nobody else can get at what is secret there.
+func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (cache.Store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, cfg.Errorf("state_dir", "%v", err)
+	}
+	p := private(cfg, true)
+	for _, loose := range p.loose {
+		log.Warn(loose)
+	}
+	if len(p.refused) > 0 {
+		return nil, errors.Join(p.refused...)
 	}
 	switch cfg.Cache.Store {
 	case config.CacheMemory:
@@ -66,7 +64,7 @@ func storeKey(cfg *config.Config) (string, error) {
 		return string(key), err
 	}
 	path := filepath.Join(cfg.StateDir, keyFile)
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makeKey(cfg, path)
 	}
@@ -104,7 +102,7 @@ func parseKeys(cfg *config.Config) (verified.Keys, error) {
 }
 
 // openBook opens the verified binds in a store.
-func openBook(ctx context.Context, cfg *config.Config, s store, o verified.Options) (*verified.Book, error) {
+func openBook(ctx context.Context, cfg *config.Config, s cache.Store, o verified.Options) (*verified.Book, error) {
 	if err := checkKey(ctx, cfg, s, o.Keys, o.Log); err != nil {
 		return nil, err
 	}
@@ -114,7 +112,7 @@ func openBook(ctx context.Context, cfg *config.Config, s store, o verified.Optio
 
 // checkKey refuses a store that was written with a key that is not configured.
 // A store that cannot be asked is not refused: memory answers until it can.
-func checkKey(ctx context.Context, cfg *config.Config, s store, keys verified.Keys, log *zap.Logger) error {
+func checkKey(ctx context.Context, cfg *config.Config, s cache.Store, keys verified.Keys, log *zap.Logger) error {
 	check := keys.KeyCheck()
 	err := s.CheckKey(ctx, check)
 	if errors.Is(err, cache.ErrOtherKey) {
@@ -130,7 +128,7 @@ func checkKey(ctx context.Context, cfg *config.Config, s store, keys verified.Ke
 }
 
 // takeOver gives a store that was written with an old key the current one.
-func takeOver(ctx context.Context, s store, keys verified.Keys, check []byte) error {
+func takeOver(ctx context.Context, s cache.Store, keys verified.Keys, check []byte) error {
 	for _, o := range keys.OldKeyChecks() {
 		if err := s.ReplaceKeyCheck(ctx, o, check); !errors.Is(err, cache.ErrOtherKey) {
 			return err

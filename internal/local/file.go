@@ -3,12 +3,11 @@
 package local
 
 import (
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
 
+	"ldapd/internal/atomicfile"
 	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
 	"ldapd/internal/yamlfile"
@@ -114,16 +113,7 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !st.Mode().IsRegular() {
-		// A pipe would block the reader for ever.
-		return nil, nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, yamlfile.MaxSize+1))
+	data, err := atomicfile.Read(path, yamlfile.MaxSize)
 	if err != nil {
 		return nil, nil, err
 	}

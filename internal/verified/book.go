@@ -37,8 +37,8 @@ type Store interface {
 	Revoke(ctx context.Context, key string) error
 	RevokeAll(ctx context.Context) error
 	Each(ctx context.Context, f func(key string, value []byte, epoch uint64) error) error
-	// Watch calls changed for what other processes change, with "" for all,
-	// and once with "" after it lost track of that.
+	// Watch calls changed for what other processes change, with "" for all. It
+	// fails when it cannot be relied on to tell; then all is read again.
 	Watch(ctx context.Context, changed func(key string)) error
 }
 
@@ -88,7 +88,7 @@ type Book struct {
 	unsaved    map[*user]struct{}
 	stale      map[Key]struct{} // to be read again
 	staleAll   bool
-	unreadable bool // was logged
+	unreadable bool // a value was, and that was logged
 }
 
 // user is what is known of one; the lock is that of the Book.
@@ -104,6 +104,10 @@ type user struct {
 	unsaved marks
 	epoch   uint64 // of the store
 	known   bool   // the epoch is
+
+	// unreadable says that the store has a value that cannot be read: what it
+	// would have said is not known.
+	unreadable bool
 
 	last attempt // the last password that was hashed in vain
 }
@@ -156,7 +160,9 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 		stale:    make(map[Key]struct{}),
 		behind:   true,
 	}
-	b.reads.what, b.writes.what, b.follows.what = "read", "written", "followed"
+	b.reads.init("read", meansAlone, o.Metrics)
+	b.writes.init("written", meansAlone, o.Metrics)
+	b.follows.init("followed", meansLate, o.Metrics)
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	if err := b.readAll(ctx); err != nil {
@@ -166,6 +172,10 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	return b, nil
 }
 
+// errUnreadable says that what the store has of a user cannot be read. The next
+// proof writes it anew.
+var errUnreadable = errors.New("the verified bind in the store cannot be read")
+
 // Find looks for the credential of a password in memory, which takes
 // microseconds. cold says that Search may find what Find did not.
 func (b *Book) Find(k Key, password secret.String) (c *Credential, cold bool) {
@@ -174,7 +184,7 @@ func (b *Book) Find(k Key, password secret.String) (c *Credential, cold bool) {
 	u, cold := b.users[k], b.behind
 	var r *Record
 	if u != nil {
-		r = u.record
+		r, cold = u.record, cold || u.unreadable
 	}
 	b.mu.RUnlock()
 	c, coldCredential := r.find(&d)
@@ -363,7 +373,7 @@ func (b *Book) note(u *user) {
 // void forgets a user, under the lock, and whatever is about to be recorded.
 func (b *Book) void(u *user) {
 	b.gen++
-	u.revoked, u.known, u.unsaved, u.last = b.gen, false, nil, attempt{}
+	u.revoked, u.known, u.unreadable, u.unsaved, u.last = b.gen, false, false, nil, attempt{}
 	b.publish(u, nil)
 	b.note(u)
 }

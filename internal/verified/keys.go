@@ -5,16 +5,16 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+
+	"ldapd/internal/secret"
 )
 
 // keySize is the size of a key, in bytes.
-const keySize = 32
+const keySize = secret.KeySize
 
 // Keys are what a store is read and written with. Everything is written with
 // the current one. What was written with an old one can be read for as long as
@@ -44,8 +44,6 @@ type key struct {
 	seal      cipher.AEAD
 }
 
-var errKey = fmt.Errorf("must be %d bytes, in hex or base64", keySize)
-
 // ParseKeys reads keys, each 32 bytes in hex or base64. The error does not
 // hold them.
 func ParseKeys(current string, old []string) (Keys, error) {
@@ -68,23 +66,18 @@ func ParseKeys(current string, old []string) (Keys, error) {
 }
 
 func parseKey(text string) (*key, error) {
-	text = strings.TrimSpace(text)
-	for _, decode := range []func(string) ([]byte, error){
-		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
-		base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
-	} {
-		if secret, err := decode(text); err == nil && len(secret) == keySize {
-			return newKey(secret)
-		}
+	raw, err := secret.ParseKey(text)
+	if err != nil {
+		return nil, err
 	}
-	return nil, errKey
+	return newKey(raw)
 }
 
-func newKey(secret []byte) (*key, error) {
+func newKey(raw []byte) (*key, error) {
 	var derived [5][]byte
 	for i, purpose := range []string{"id", "passwords", "codes", "seal", "check"} {
 		var err error
-		if derived[i], err = derive(secret, purpose); err != nil {
+		if derived[i], err = derive(raw, purpose); err != nil {
 			return nil, err
 		}
 	}
@@ -97,14 +90,14 @@ func newKey(secret []byte) (*key, error) {
 		return nil, fmt.Errorf("key: %w", err)
 	}
 	return &key{
-		id: hex.EncodeToString(derived[0][:idSize]), secret: secret, check: derived[4],
+		id: hex.EncodeToString(derived[0][:idSize]), secret: raw, check: derived[4],
 		passwords: newMACs(derived[1]), codes: newMACs(derived[2]), seal: seal,
 	}, nil
 }
 
 // derive returns a key for one purpose (RFC 5869).
-func derive(secret []byte, purpose string) ([]byte, error) {
-	k, err := hkdf.Key(sha256.New, secret, nil, "ldapd verified binds: "+purpose, keySize)
+func derive(raw []byte, purpose string) ([]byte, error) {
+	k, err := hkdf.Key(sha256.New, raw, nil, "ldapd verified binds: "+purpose, keySize)
 	if err != nil {
 		return nil, fmt.Errorf("derive a key: %w", err)
 	}

@@ -9,6 +9,7 @@ type Metrics struct {
 	errors  *prometheus.CounterVec
 	unsaved prometheus.Gauge
 	reloads *prometheus.CounterVec
+	down    *prometheus.GaugeVec
 }
 
 // operation is what was asked of the store, in log and metric.
@@ -36,6 +37,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "ldapd_verified_unsaved_users", Help: "Users whose verified binds were changed or revoked and whom the store has not been told of yet."}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_verified_reloads_total", Help: "Times that verified binds were read again because another process may have changed them, by kind (user, all)."}, []string{"kind"}),
+		down: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ldapd_verified_store_down", Help: "1 while the store of verified binds cannot be read, written or followed, by what; followed says that changes of other processes are not heard and take effect late."}, []string{"what"}),
 	}
 	for _, o := range []operation{opLoad, opUpdate, opRevoke, opEach, opWatch, opDecode} {
 		m.errors.WithLabelValues(string(o))
@@ -44,7 +47,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.reloads.WithLabelValues(kind)
 	}
 	if reg != nil {
-		reg.MustRegister(m.users, m.hashes, m.errors, m.unsaved, m.reloads)
+		reg.MustRegister(m.users, m.hashes, m.errors, m.unsaved, m.reloads, m.down)
 	}
 	return m
 }

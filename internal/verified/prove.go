@@ -274,7 +274,7 @@ func (b *Book) writeNow(ctx context.Context, u *user, epoch uint64, apply func(r
 		return value, err
 	})
 	switch {
-	case failed != nil && !errors.Is(failed, errSame):
+	case failed != nil && !errors.Is(failed, errSame) && !errors.Is(failed, errUnreadable):
 		return nil, failed
 	case errors.Is(err, ErrRevoked):
 		b.mu.Lock()
@@ -293,6 +293,7 @@ func (b *Book) writeNow(ctx context.Context, u *user, epoch uint64, apply func(r
 		return nil, ErrRevoked // and the store will hear of it
 	}
 	u.unsaved = nil
+	u.unreadable = errors.Is(failed, errUnreadable)
 	b.publish(u, result)
 	b.note(u)
 	return nil, nil
@@ -300,13 +301,15 @@ func (b *Book) writeNow(ctx context.Context, u *user, epoch uint64, apply func(r
 
 // rewrite returns the next value of a user, and its record.
 func (b *Book) rewrite(k Key, old []byte, own *Record, unsaved marks, apply func(r *Record) (marks, error)) ([]byte, *Record, error) {
-	stored := b.decode(k, bytes.Clone(old))
+	stored, readErr := b.decode(k, bytes.Clone(old))
 	stored.adopt(own)
 	next, _, err := b.apply(merge(stored, own, unsaved), apply)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, nil, err
-	}
-	if len(unsaved) == 0 && alike(stored, next) {
+	case readErr != nil && next == nil:
+		return nil, nil, errUnreadable // only a proof takes its place
+	case len(unsaved) == 0 && alike(stored, next):
 		return nil, stored, errSame
 	}
 	value, err := b.keys.encode(k, next)

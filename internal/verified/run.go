@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,6 +17,9 @@ const (
 	// each time.
 	retryFirst = 50 * time.Millisecond
 	retryLast  = time.Second
+	// followLast is for following the store: each time all of it is read, so
+	// that what others revoke takes effect soon though nobody tells.
+	followLast = 5 * time.Second
 	// maxStale is how many users are read again one by one; for more all are.
 	maxStale = 256
 )
@@ -80,8 +84,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // watch follows the store. After it failed, everything is read again, since
 // something may have been missed.
 func (b *Book) watch(ctx context.Context) {
-	for wait := retryFirst; ; wait = min(2*wait, retryLast) {
-		err := b.store.Watch(ctx, b.changed)
+	for wait := retryFirst; ; wait = min(2*wait, followLast) {
+		var heard atomic.Bool
+		err := b.store.Watch(ctx, func(name string) {
+			heard.Store(true)
+			b.changed(name)
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -89,6 +97,9 @@ func (b *Book) watch(ctx context.Context) {
 			err = errors.New("it ended")
 		}
 		b.told(ctx, &b.follows, opWatch, err)
+		if heard.Load() {
+			wait = retryFirst
+		}
 		if !sleep(ctx, wait) {
 			return
 		}
@@ -191,8 +202,8 @@ func (b *Book) readAll(ctx context.Context) error {
 			return nil
 		}
 		seen[u] = true
-		stored := b.decode(k, value)
-		if !b.undisturbed(u, before[u], func() { b.absorb(u, epoch, stored, storeEpoch) }) {
+		stored, readErr := b.decode(k, value)
+		if !b.undisturbed(u, before[u], func() { b.absorb(u, epoch, stored, readErr, storeEpoch) }) {
 			again = append(again, u)
 		}
 		return nil
@@ -242,7 +253,7 @@ func (b *Book) undisturbed(u *user, turns uint64, do func()) bool {
 // vanish forgets, under the lock, a user of whom the store has nothing. If
 // there was something, it may have been revoked, which the store can tell.
 func (b *Book) vanish(u *user) (gone bool) {
-	if gone = u.record != nil; gone {
+	if gone = u.record != nil || u.unreadable; gone {
 		b.void(u)
 	}
 	return gone

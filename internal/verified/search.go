@@ -31,7 +31,18 @@ func (b *Book) Search(ctx context.Context, k Key, password secret.String) (c *Cr
 	if c != nil {
 		return c, epoch, err
 	}
-	return nil, epoch, errors.Join(err, hashErr)
+	return nil, epoch, errors.Join(err, hashErr, b.readable(u))
+}
+
+// readable returns errUnreadable if the store has something of a user that
+// cannot be read.
+func (b *Book) readable(u *user) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if u.unreadable {
+		return errUnreadable
+	}
+	return nil
 }
 
 // load takes a user from the store into memory, and returns the epoch.
@@ -58,16 +69,17 @@ func (b *Book) loadInTurn(ctx context.Context, u *user, before uint64) (epoch ui
 	if err != nil {
 		return before, err
 	}
-	stored := b.decode(u.key, value)
+	stored, readErr := b.decode(u.key, value)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.absorb(u, before, stored, storeEpoch), nil
+	return b.absorb(u, before, stored, readErr, storeEpoch), nil
 }
 
-// absorb takes over, under the lock, what the store said of a user. It returns
+// absorb takes over, under the lock, what the store said of a user; readErr is
+// why there is nothing if that cannot be read. It returns
 // the epoch to go on with: the one before the store was asked, if everything
 // was revoked since, and otherwise that of now.
-func (b *Book) absorb(u *user, before uint64, stored *Record, storeEpoch uint64) (epoch uint64) {
+func (b *Book) absorb(u *user, before uint64, stored *Record, readErr error, storeEpoch uint64) (epoch uint64) {
 	if b.isRevoked(u, before) {
 		return before
 	}
@@ -81,17 +93,17 @@ func (b *Book) absorb(u *user, before uint64, stored *Record, storeEpoch uint64)
 		}
 		b.void(u)
 	}
-	u.known, u.epoch = true, storeEpoch
+	u.known, u.epoch, u.unreadable = true, storeEpoch, readErr != nil
 	stored.adopt(own)
 	b.publish(u, merge(stored, u.record, u.unsaved))
 	return b.gen
 }
 
-// decode is a value of the store; what cannot be read is none.
-func (b *Book) decode(k Key, value []byte) *Record {
+// decode returns the record of a value of the store.
+func (b *Book) decode(k Key, value []byte) (*Record, error) {
 	r, err := b.keys.decode(k, value)
 	if err == nil {
-		return r
+		return r, nil
 	}
 	b.metrics.failed(opDecode)
 	b.mu.Lock()
@@ -99,9 +111,10 @@ func (b *Book) decode(k Key, value []byte) *Record {
 	b.unreadable = true
 	b.mu.Unlock()
 	if first { // there may be one for each user
-		b.log.Error("a verified bind in the store cannot be read, it counts as none; further ones are only counted", zap.String("user", k.User), zap.Error(err))
+		b.log.Error("a verified bind in the store cannot be read, the user's next login with everything it takes mends that; further ones are only counted",
+			zap.String("user", k.User), zap.Error(err))
 	}
-	return nil
+	return nil, err
 }
 
 // compare looks for a password in memory, with one slow hash for each scheme

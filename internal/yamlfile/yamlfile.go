@@ -45,7 +45,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -53,6 +52,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"ldapd/internal/atomicfile"
 )
 
 const (
@@ -84,22 +85,9 @@ func (e *Error) Error() string {
 // wrong with the content is an [*Error]; a file that cannot be read gives the
 // error of package os.
 func Read(path string, into any) error {
-	// A pipe or a device would block the reader for ever.
-	st, err := os.Stat(path)
+	data, err := atomicfile.Read(path, MaxSize)
 	if err != nil {
 		return err
-	}
-	if !st.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
 	}
 	return Decode(path, data, into)
 }

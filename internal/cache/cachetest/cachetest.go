@@ -9,31 +9,13 @@ import (
 	"time"
 
 	"ldapd/internal/cache"
-	"ldapd/internal/mfa"
 )
 
-// Store is what a store offers.
+// Store is a store that tells how much it holds.
 type Store interface {
-	mfa.UsedCodes
-	Load(ctx context.Context, key string) (value []byte, epoch uint64, err error)
-	Update(ctx context.Context, key string, epoch uint64, change func(old []byte) ([]byte, error)) error
-	Revoke(ctx context.Context, key string) error
-	RevokeAll(ctx context.Context) error
-	Each(ctx context.Context, f func(key string, value []byte, epoch uint64) error) error
-	Watch(ctx context.Context, changed func(key string)) error
-	Tally(ctx context.Context, key, secret [16]byte, window time.Duration) (n int, err error)
-	Tallied(ctx context.Context, key [16]byte, window time.Duration) (n int, err error)
-	CheckKey(ctx context.Context, check []byte) error
-	ReplaceKeyCheck(ctx context.Context, old, new []byte) error
+	cache.Store
 	Len(ctx context.Context) (int, error)
-	Close() error
 }
-
-var (
-	_ Store = (*cache.Memory)(nil)
-	_ Store = (*cache.Bolt)(nil)
-	_ Store = (*cache.Postgres)(nil)
-)
 
 // Backend makes stores for the suite. It opens the same store again if it was
 // closed, and what was in it still is if the store is durable. A shared one
@@ -76,6 +58,13 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		{"tally window", tallyWindow},
 		{"tally at the same instant", tallyAtOnce},
 		{"tallies bounded", talliesBounded},
+		{"guess", guess},
+		{"guess window", guessWindow},
+		{"guess with the clock set back", guessClock},
+		{"guesses bounded", guessesBounded},
+		{"guess at the same instant", guessAtOnce},
+		{"forgive", forgive},
+		{"shared", shared},
 		{"watch", watch},
 		{"key check", keyCheck},
 		{"reopen", reopen},
@@ -84,6 +73,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		{"shared claim", sharedClaim},
 		{"shared values", sharedValues},
 		{"shared watch", sharedWatch},
+		{"shared guesses", sharedGuesses},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -174,6 +164,11 @@ func reopen(t *testing.T, b Backend) {
 		t.Fatal(err)
 	}
 	wantTally(t, s, key, secret, time.Minute, 1)
+	wantGuess(t, s, key, secret, time.Minute, 1, true)
+	wantGuess(t, s, [16]byte{4}, secret, time.Minute, 1, true)
+	if err := s.Forgive(ctx, [16]byte{4}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +185,9 @@ func reopen(t *testing.T, b Backend) {
 	}
 	wantTally(t, s, key, secret, time.Minute, 1)
 	wantTally(t, s, key, [16]byte{3}, time.Minute, 2)
+	wantGuess(t, s, key, secret, time.Minute, 1, false)
+	wantGuess(t, s, key, [16]byte{3}, time.Minute, 2, true)
+	wantGuessed(t, s, [16]byte{4}, secret, time.Minute, 0, false)
 	put(t, s, "kept", "other")
 	if err := s.RevokeAll(ctx); err != nil {
 		t.Fatal(err)
@@ -231,6 +229,15 @@ func operations(s Store, c *clock) map[string]func(context.Context) error {
 			_, err := s.Tallied(ctx, [16]byte{1}, time.Minute)
 			return err
 		},
+		"guess": func(ctx context.Context) error {
+			_, _, err := s.Guess(ctx, [16]byte{1}, [16]byte{}, time.Minute)
+			return err
+		},
+		"guessed": func(ctx context.Context) error {
+			_, _, err := s.Guessed(ctx, [16]byte{1}, [16]byte{}, time.Minute)
+			return err
+		},
+		"forgive":     func(ctx context.Context) error { return s.Forgive(ctx, [16]byte{1}) },
 		"check key":   func(ctx context.Context) error { return s.CheckKey(ctx, []byte("check")) },
 		"replace key": func(ctx context.Context) error { return s.ReplaceKeyCheck(ctx, []byte("check"), []byte("other")) },
 		"len": func(ctx context.Context) error {

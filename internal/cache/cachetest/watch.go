@@ -47,6 +47,12 @@ func waitFor(t *testing.T, changed <-chan string, want string) {
 	}
 }
 
+func shared(t *testing.T, b Backend) {
+	if s, _ := start(t, b); s.Shared() != b.Shared {
+		t.Errorf("shared: %v, want %v", s.Shared(), b.Shared)
+	}
+}
+
 func watch(t *testing.T, b Backend) {
 	s, _ := start(t, b)
 	changed, stop := watching(t, s)

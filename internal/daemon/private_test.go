@@ -1,0 +1,138 @@
+package daemon
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"ldapd/internal/config"
+)
+
+// stateDir is a configuration with a state directory that a server has used.
+func stateDir(t *testing.T) *config.Config {
+	t.Helper()
+	cfg := testConfig(t)
+	r := start(t, cfg, demoUsers(t))
+	r.stop()
+	for _, name := range []string{keyFile, storeFile, "tls.pem"} {
+		if _, err := os.Stat(filepath.Join(cfg.StateDir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cfg
+}
+
+func TestPrivate(t *testing.T) {
+	chmod := func(name string, mode fs.FileMode) func(string) error {
+		return func(dir string) error { return os.Chmod(filepath.Join(dir, name), mode) }
+	}
+	link := func(name string) func(string) error {
+		return func(dir string) error {
+			path := filepath.Join(dir, name)
+			if err := os.Rename(path, path+".moved"); err != nil {
+				return err
+			}
+			return os.Symlink(path+".moved", path)
+		}
+	}
+	chown := func(name string) func(string) error {
+		return func(dir string) error { return os.Chown(filepath.Join(dir, name), 4711, -1) }
+	}
+	type test struct {
+		name    string
+		change  func(dir string) error
+		refused string // DIR stands for the directory
+		loose   string
+	}
+	tests := []test{
+		{"as it was made", func(string) error { return nil }, "", ""},
+		{"directory for all", chmod("", 0o777), "state_dir: DIR can be written by any user", ""},
+		{"directory like /tmp", chmod("", 0o777|fs.ModeSticky), "chmod 700 DIR", ""},
+		{"directory of a group", chmod("", 0o770|fs.ModeSetgid), "", "DIR can be written by its group"},
+		{"directory listed", chmod("", 0o755), "", "DIR can be listed by other users: chmod 700 DIR"},
+	}
+	for _, name := range []string{keyFile, storeFile, "tls.pem"} {
+		tests = append(tests,
+			test{name + " read", chmod(name, 0o604), "DIR/" + name + " can be read or written by any user: chmod 600 DIR/" + name, ""},
+			test{name + " written", chmod(name, 0o602), "chmod 600 DIR/" + name, ""},
+			test{name + " read by the group", chmod(name, 0o640), "", "DIR/" + name + " can be read or written by its group"},
+			test{name + " a link", link(name), "DIR/" + name + " is a symbolic link", ""},
+			test{name + " a directory", func(dir string) error {
+				path := filepath.Join(dir, name)
+				if err := os.Rename(path, path+".moved"); err != nil {
+					return err
+				}
+				return os.Mkdir(path, 0o700)
+			}, "DIR/" + name + " is not a regular file", ""})
+		if os.Geteuid() == 0 { // nobody else can give files away
+			tests = append(tests, test{name + " of another user", chown(name), "DIR/" + name + " belongs to user 4711", ""})
+		}
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := stateDir(t)
+			if err := tt.change(cfg.StateDir); err != nil {
+				t.Fatal(err)
+			}
+			here := func(s string) string { return strings.ReplaceAll(s, "DIR", cfg.StateDir) }
+
+			// check says the same, and changes nothing.
+			var report Report
+			report.state(cfg)
+			var problems strings.Builder
+			for _, err := range report.Problems {
+				problems.WriteString(err.Error() + "\n")
+			}
+			notes := strings.Join(report.Notes, "\n")
+			if (problems.Len() > 0) != (tt.refused != "") || !strings.Contains(problems.String(), here(tt.refused)) {
+				t.Errorf("check finds %q, want %q", problems.String(), tt.refused)
+			}
+			if strings.Contains(notes, "warning: ") != (tt.loose != "") || !strings.Contains(notes, here(tt.loose)) {
+				t.Errorf("check notes %q, want %q", notes, tt.loose)
+			}
+
+			d, err := Open(Options{Config: cfg, Log: zap.NewNop(), Users: demoUsers(t)})
+			if err == nil {
+				d.Close()
+			}
+			if (err != nil) != (tt.refused != "") || err != nil && !strings.Contains(err.Error(), here(tt.refused)) {
+				t.Errorf("start: %v, want %q", err, tt.refused)
+			}
+			if err == nil && strings.Contains(tt.name, "by the group") && len(private(cfg, false).loose) > 0 {
+				t.Errorf("after a start: %q", private(cfg, false).loose)
+			}
+		})
+	}
+}
+
+// TestPrivateKeyFile: a file that the configuration names may be a secret of a
+// container.
+func TestPrivateKeyFile(t *testing.T) {
+	cfg := testConfig(t)
+	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(t.TempDir(), "data")
+	cfg.Cache.KeyFile = filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(target, []byte(strings.Repeat("ab", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, cfg.Cache.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		mode           fs.FileMode
+		refused, loose int
+	}{{0o600, 0, 0}, {0o440, 0, 0}, {0o444, 0, 1}, {0o646, 1, 0}} {
+		if err := os.Chmod(target, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		if p := private(cfg, true); len(p.refused) != tt.refused || len(p.loose) != tt.loose {
+			t.Errorf("mode %v: refused %v, loose %v", tt.mode, p.refused, p.loose)
+		}
+	}
+}
