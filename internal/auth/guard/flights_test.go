@@ -27,6 +27,22 @@ func (a *authFunc) Authenticate(ctx context.Context, at auth.Attempt) (auth.Gran
 	return a.do(ctx, at)
 }
 
+// flying is the authenticator with flights before it, as the pipeline has them.
+type flying struct {
+	*guard.Flights[auth.Granted]
+	key  guard.Key
+	next auth.Authenticator
+}
+
+func newFlying(next auth.Authenticator) *flying {
+	return &flying{guard.NewFlights[auth.Granted](), guard.NewKey(), next}
+}
+
+func (f *flying) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
+	g, _, err := f.Do(ctx, f.key.Attempt(a), func(ctx context.Context) (auth.Granted, error) { return f.next.Authenticate(ctx, a) })
+	return g, err
+}
+
 func grant(context.Context, auth.Attempt) (auth.Granted, error) {
 	return auth.Granted{Source: auth.SourceFlow}, nil
 }
@@ -66,7 +82,7 @@ func TestThousandIdenticalBindsAreOneCall(t *testing.T) {
 		<-release
 		return auth.Granted{Search: true}, nil
 	}}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	var done sync.WaitGroup
 	for range 1000 {
 		done.Go(func() {
@@ -96,7 +112,7 @@ func TestThousandWrongBindsAreOneCall(t *testing.T) {
 		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
 	}}
 	// Some come when the call is over, which must not make a difference.
-	flights := guard.NewFlights(guard.NewDenials(guard.NewQueue(a, 4), 10*time.Second, newClock().Now))
+	flights := newFlying(guard.NewDenials(guard.NewQueue(a, 4), 10*time.Second, newClock().Now))
 	for _, err := range together(t, flights, 1000, attempt("alice", "wrong"), release) {
 		var d *auth.Denied
 		if !errors.As(err, &d) || d.Reason != auth.WrongPassword {
@@ -120,6 +136,9 @@ func TestFlightsKeepApart(t *testing.T) {
 		"boundary": func(a *auth.Attempt) { a.Password, a.Code = "secre", "t" },
 		"address":  func(a *auth.Attempt) { a.Addr = netip.MustParseAddr("192.0.2.2") },
 		"unknown":  func(a *auth.Attempt) { a.Known = false },
+		"cookie":   func(a *auth.Attempt) { a.Cookie = "cookie" },
+		"quiet":    func(a *auth.Attempt) { a.Quiet = true },
+		"home":     func(a *auth.Attempt) { a.Home = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			release, entered := make(chan struct{}), make(chan struct{}, 2)
@@ -128,7 +147,7 @@ func TestFlightsKeepApart(t *testing.T) {
 				<-release
 				return auth.Granted{}, nil
 			}}
-			flights := guard.NewFlights(a)
+			flights := newFlying(a)
 			second := first
 			change(&second)
 			var done sync.WaitGroup
@@ -156,7 +175,7 @@ func TestFlightGoesOnForTheOthers(t *testing.T) {
 			return auth.Granted{}, ctx.Err()
 		}
 	}}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	first, leave := context.WithCancel(t.Context())
 	results := make(chan error, 2)
 	go func() {
@@ -198,7 +217,7 @@ func TestFlightStopsWhenNobodyWaits(t *testing.T) {
 		ended <- ctx.Err()
 		return auth.Granted{}, ctx.Err()
 	}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	ctx, leave := context.WithCancel(t.Context())
 	result := make(chan error)
 	go func() {
@@ -224,7 +243,7 @@ func TestFlightStopsWhenNobodyWaits(t *testing.T) {
 
 func TestFlightPanicReachesTheCaller(t *testing.T) {
 	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") }}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	func() {
 		defer func() {
 			if p := fmt.Sprint(recover()); !strings.HasPrefix(p, "boom\n") || !strings.Contains(p, "flights_test.go") {
