@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,22 +125,25 @@ func TestThousandWrongBindsAreOneCall(t *testing.T) {
 	}
 }
 
+// changes tell an attempt from another one.
+var changes = map[string]func(*auth.Attempt){
+	"user":     func(a *auth.Attempt) { a.Account.UUID = "other" },
+	"rename":   func(a *auth.Attempt) { a.Account.Username = "other" },
+	"base":     func(a *auth.Attempt) { a.Account.Base = "dc=other" },
+	"password": func(a *auth.Attempt) { a.Password = "other" },
+	"code":     func(a *auth.Attempt) { a.Code = "123456" },
+	"code in":  func(a *auth.Attempt) { a.CodeIn = auth.InUsername },
+	"boundary": func(a *auth.Attempt) { a.Password, a.Code = "secre", "t" },
+	"address":  func(a *auth.Attempt) { a.Addr = netip.MustParseAddr("192.0.2.2") },
+	"unknown":  func(a *auth.Attempt) { a.Known = false },
+	"cookie":   func(a *auth.Attempt) { a.Cookie = "cookie" },
+	"quiet":    func(a *auth.Attempt) { a.Quiet = true },
+	"home":     func(a *auth.Attempt) { a.Home = true },
+}
+
 func TestFlightsKeepApart(t *testing.T) {
 	first := attempt("alice", "secret")
-	for name, change := range map[string]func(*auth.Attempt){
-		"user":     func(a *auth.Attempt) { a.Account.UUID = "other" },
-		"rename":   func(a *auth.Attempt) { a.Account.Username = "other" },
-		"base":     func(a *auth.Attempt) { a.Account.Base = "dc=other" },
-		"password": func(a *auth.Attempt) { a.Password = "other" },
-		"code":     func(a *auth.Attempt) { a.Code = "123456" },
-		"code in":  func(a *auth.Attempt) { a.CodeIn = auth.InUsername },
-		"boundary": func(a *auth.Attempt) { a.Password, a.Code = "secre", "t" },
-		"address":  func(a *auth.Attempt) { a.Addr = netip.MustParseAddr("192.0.2.2") },
-		"unknown":  func(a *auth.Attempt) { a.Known = false },
-		"cookie":   func(a *auth.Attempt) { a.Cookie = "cookie" },
-		"quiet":    func(a *auth.Attempt) { a.Quiet = true },
-		"home":     func(a *auth.Attempt) { a.Home = true },
-	} {
+	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			release, entered := make(chan struct{}), make(chan struct{}, 2)
 			a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
@@ -293,6 +297,96 @@ func TestDenialsRemember(t *testing.T) {
 	outcome = nil
 	ask(attempt("carol", "secret"), 1)
 	ask(attempt("carol", "secret"), 1)
+}
+
+// TestDenialsAreKeptApart: by all that a backend may look at.
+func TestDenialsAreKeptApart(t *testing.T) {
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
+	}}
+	denials := guard.NewDenials(a, 10*time.Second, newClock().Now)
+	first := attempt("alice", "wrong")
+	for _, change := range changes {
+		second := first
+		change(&second)
+		for range 2 {
+			denials.Authenticate(t.Context(), second)
+		}
+	}
+	denials.Authenticate(t.Context(), first)
+	if n := a.calls.Load(); n != int64(len(changes)+1) {
+		t.Errorf("%d calls, want %d", n, len(changes)+1)
+	}
+}
+
+func TestDenialsAreBounded(t *testing.T) {
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
+	}}
+	denials := guard.NewDenials(a, 10*time.Second, newClock().Now)
+	grown := heap(func() {
+		for i := range 100_000 {
+			denials.Authenticate(context.Background(), attempt("alice", fmt.Sprint(i)))
+		}
+	})
+	if grown > 8<<20 {
+		t.Errorf("%d MiB", grown>>20)
+	}
+	runtime.KeepAlive(denials)
+}
+
+// TestQueueLetsGo: a turn is over however it ends.
+func TestQueueLetsGo(t *testing.T) {
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") }}
+	q := guard.NewQueue(a, 0) // which is one
+	for range 3 {
+		func() {
+			defer func() { recover() }()
+			q.Authenticate(t.Context(), attempt("alice", "secret"))
+		}()
+	}
+	if r, w := q.Running(), q.Waiting(); a.calls.Load() != 3 || r != 0 || w != 0 {
+		t.Errorf("%d calls, %d run, %d wait", a.calls.Load(), r, w)
+	}
+}
+
+// TestFlightsTellWhoIsFirst: the work is that of one.
+func TestFlightsTellWhoIsFirst(t *testing.T) {
+	flights := guard.NewFlights[int]()
+	release := make(chan struct{})
+	var firsts atomic.Int64
+	var done sync.WaitGroup
+	for range 10 {
+		done.Go(func() {
+			v, first, err := flights.Do(t.Context(), guard.Digest{1}, func(context.Context) (int, error) {
+				<-release
+				return 7, errDown
+			})
+			if v != 7 || err != errDown {
+				t.Errorf("%d, %v", v, err)
+			}
+			if first {
+				firsts.Add(1)
+			}
+		})
+	}
+	for flights.Waiting() < 10 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	done.Wait()
+	if n := firsts.Load(); n != 1 {
+		t.Errorf("%d are first", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := flights.Do(ctx, guard.Digest{1}, func(context.Context) (int, error) {
+		t.Error("it is done for nobody")
+		return 0, nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestQueueBoundsAndKeepsOrder(t *testing.T) {
