@@ -86,8 +86,9 @@ func TestProve(t *testing.T) {
 		t.Fatalf("an empty book found %v, cold %v", c, cold)
 	}
 	mustNot(t, b, alice, "right")
+	places := []string{"nextcloud", "192.0.2.1"}
 	session := &Session{Hash: "abc", Begin: start, End: start.Add(time.Hour), State: "cookie", Asked: start, Client: "192.0.2.1"}
-	want := Proof{ID: "p", Way: ByName, Code: b.Code(alice, "123456"), Client: "nextcloud", Factor: "totp", At: start, Until: start.Add(time.Hour), Cookie: "mfa", Asked: start}
+	want := Proof{ID: "p", Way: ByName, Code: b.Code(alice, "123456"), Client: "nextcloud", Home: "search service", Factor: "totp", At: start, Until: start.Add(time.Hour), Cookie: "mfa", Asked: start, Used: start.Add(time.Second)}
 	prove(t, b, alice, "right", func(c *Credential) {
 		if c.ID == "" || !c.First.IsZero() {
 			t.Errorf("a new credential is %+v", c)
@@ -98,7 +99,9 @@ func TestProve(t *testing.T) {
 		c.First, c.Proved, c.Told = start, start.Add(time.Minute), start.Add(2*time.Minute)
 		c.Session = session
 		c.Proofs = []Proof{want}
+		c.Places = places
 	})
+	places[0] = "modified later"
 	session.Hash = "modified later"
 
 	check := func(t *testing.T, b *Book, c *Credential) {
@@ -114,6 +117,12 @@ func TestProve(t *testing.T) {
 		}
 		if len(c.Proofs) != 1 || c.Proofs[0] != want {
 			t.Errorf("the proofs are %+v", c.Proofs)
+		}
+		if !slices.Equal(c.Places, []string{"nextcloud", "192.0.2.1"}) || !slices.Equal(b.Places(alice), c.Places) {
+			t.Errorf("the places are %v, of the user %v", c.Places, b.Places(alice))
+		}
+		if may, known := b.MaySearch(alice); !may || !known {
+			t.Errorf("may search: %v, known %v", may, known)
 		}
 		if !c.Proofs[0].Code.Is(b.Codes(alice, "123456")) || c.Proofs[0].Code.Is(b.Codes(alice, "123457")) || c.Proofs[0].Code.Is(b.Codes(Key{alice.Base, "other"}, "123456")) {
 			t.Error("the code is not that of alice alone")
@@ -284,20 +293,5 @@ func TestBounds(t *testing.T) {
 		if c, _ := b.Find(alice, password); (c != nil) != want {
 			t.Errorf("%q: %v, want %v", string(password), c != nil, want)
 		}
-	}
-	prove(t, b, alice, "new", func(c *Credential) {
-		c.Proofs = nil
-		for i := range maxCodes + 5 {
-			c.Proofs = append(c.Proofs, Proof{ID: fmt.Sprint(i), At: start.Add(time.Duration(i) * time.Minute)})
-		}
-		c.Proofs[1].Asked = start.Add(5 * time.Hour) // in use
-	})
-	c := must(t, b, alice, "new")
-	var ids []string
-	for _, p := range c.Proofs {
-		ids = append(ids, p.ID)
-	}
-	if len(ids) != maxCodes || slices.Contains(ids, "0") || !slices.Contains(ids, "1") || slices.Contains(ids, "5") || !slices.Contains(ids, "6") {
-		t.Errorf("the proofs are %v", ids)
 	}
 }

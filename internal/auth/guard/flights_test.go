@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,22 @@ type authFunc struct {
 func (a *authFunc) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 	a.calls.Add(1)
 	return a.do(ctx, at)
+}
+
+// flying is the authenticator with flights before it, as the pipeline has them.
+type flying struct {
+	*guard.Flights[auth.Granted]
+	key  guard.Key
+	next auth.Authenticator
+}
+
+func newFlying(next auth.Authenticator) *flying {
+	return &flying{guard.NewFlights[auth.Granted](), guard.NewKey(), next}
+}
+
+func (f *flying) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
+	g, _, err := f.Do(ctx, f.key.Attempt(a), func(ctx context.Context) (auth.Granted, error) { return f.next.Authenticate(ctx, a) })
+	return g, err
 }
 
 func grant(context.Context, auth.Attempt) (auth.Granted, error) {
@@ -66,7 +83,7 @@ func TestThousandIdenticalBindsAreOneCall(t *testing.T) {
 		<-release
 		return auth.Granted{Search: true}, nil
 	}}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	var done sync.WaitGroup
 	for range 1000 {
 		done.Go(func() {
@@ -96,7 +113,7 @@ func TestThousandWrongBindsAreOneCall(t *testing.T) {
 		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
 	}}
 	// Some come when the call is over, which must not make a difference.
-	flights := guard.NewFlights(guard.NewDenials(guard.NewQueue(a, 4), 10*time.Second, newClock().Now))
+	flights := newFlying(guard.NewDenials(guard.NewQueue(a, 4), 10*time.Second, newClock().Now))
 	for _, err := range together(t, flights, 1000, attempt("alice", "wrong"), release) {
 		var d *auth.Denied
 		if !errors.As(err, &d) || d.Reason != auth.WrongPassword {
@@ -108,19 +125,25 @@ func TestThousandWrongBindsAreOneCall(t *testing.T) {
 	}
 }
 
+// changes tell an attempt from another one.
+var changes = map[string]func(*auth.Attempt){
+	"user":     func(a *auth.Attempt) { a.Account.UUID = "other" },
+	"rename":   func(a *auth.Attempt) { a.Account.Username = "other" },
+	"base":     func(a *auth.Attempt) { a.Account.Base = "dc=other" },
+	"password": func(a *auth.Attempt) { a.Password = "other" },
+	"code":     func(a *auth.Attempt) { a.Code = "123456" },
+	"code in":  func(a *auth.Attempt) { a.CodeIn = auth.InUsername },
+	"boundary": func(a *auth.Attempt) { a.Password, a.Code = "secre", "t" },
+	"address":  func(a *auth.Attempt) { a.Addr = netip.MustParseAddr("192.0.2.2") },
+	"unknown":  func(a *auth.Attempt) { a.Known = false },
+	"cookie":   func(a *auth.Attempt) { a.Cookie = "cookie" },
+	"quiet":    func(a *auth.Attempt) { a.Quiet = true },
+	"home":     func(a *auth.Attempt) { a.Home = true },
+}
+
 func TestFlightsKeepApart(t *testing.T) {
 	first := attempt("alice", "secret")
-	for name, change := range map[string]func(*auth.Attempt){
-		"user":     func(a *auth.Attempt) { a.Account.UUID = "other" },
-		"rename":   func(a *auth.Attempt) { a.Account.Username = "other" },
-		"base":     func(a *auth.Attempt) { a.Account.Base = "dc=other" },
-		"password": func(a *auth.Attempt) { a.Password = "other" },
-		"code":     func(a *auth.Attempt) { a.Code = "123456" },
-		"code in":  func(a *auth.Attempt) { a.CodeIn = auth.InUsername },
-		"boundary": func(a *auth.Attempt) { a.Password, a.Code = "secre", "t" },
-		"address":  func(a *auth.Attempt) { a.Addr = netip.MustParseAddr("192.0.2.2") },
-		"unknown":  func(a *auth.Attempt) { a.Known = false },
-	} {
+	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			release, entered := make(chan struct{}), make(chan struct{}, 2)
 			a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
@@ -128,7 +151,7 @@ func TestFlightsKeepApart(t *testing.T) {
 				<-release
 				return auth.Granted{}, nil
 			}}
-			flights := guard.NewFlights(a)
+			flights := newFlying(a)
 			second := first
 			change(&second)
 			var done sync.WaitGroup
@@ -156,7 +179,7 @@ func TestFlightGoesOnForTheOthers(t *testing.T) {
 			return auth.Granted{}, ctx.Err()
 		}
 	}}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	first, leave := context.WithCancel(t.Context())
 	results := make(chan error, 2)
 	go func() {
@@ -198,7 +221,7 @@ func TestFlightStopsWhenNobodyWaits(t *testing.T) {
 		ended <- ctx.Err()
 		return auth.Granted{}, ctx.Err()
 	}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	ctx, leave := context.WithCancel(t.Context())
 	result := make(chan error)
 	go func() {
@@ -224,7 +247,7 @@ func TestFlightStopsWhenNobodyWaits(t *testing.T) {
 
 func TestFlightPanicReachesTheCaller(t *testing.T) {
 	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") }}
-	flights := guard.NewFlights(a)
+	flights := newFlying(a)
 	func() {
 		defer func() {
 			if p := fmt.Sprint(recover()); !strings.HasPrefix(p, "boom\n") || !strings.Contains(p, "flights_test.go") {
@@ -274,6 +297,96 @@ func TestDenialsRemember(t *testing.T) {
 	outcome = nil
 	ask(attempt("carol", "secret"), 1)
 	ask(attempt("carol", "secret"), 1)
+}
+
+// TestDenialsAreKeptApart: by all that a backend may look at.
+func TestDenialsAreKeptApart(t *testing.T) {
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
+	}}
+	denials := guard.NewDenials(a, 10*time.Second, newClock().Now)
+	first := attempt("alice", "wrong")
+	for _, change := range changes {
+		second := first
+		change(&second)
+		for range 2 {
+			denials.Authenticate(t.Context(), second)
+		}
+	}
+	denials.Authenticate(t.Context(), first)
+	if n := a.calls.Load(); n != int64(len(changes)+1) {
+		t.Errorf("%d calls, want %d", n, len(changes)+1)
+	}
+}
+
+func TestDenialsAreBounded(t *testing.T) {
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
+	}}
+	denials := guard.NewDenials(a, 10*time.Second, newClock().Now)
+	grown := heap(func() {
+		for i := range 100_000 {
+			denials.Authenticate(context.Background(), attempt("alice", fmt.Sprint(i)))
+		}
+	})
+	if grown > 8<<20 {
+		t.Errorf("%d MiB", grown>>20)
+	}
+	runtime.KeepAlive(denials)
+}
+
+// TestQueueLetsGo: a turn is over however it ends.
+func TestQueueLetsGo(t *testing.T) {
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") }}
+	q := guard.NewQueue(a, 0) // which is one
+	for range 3 {
+		func() {
+			defer func() { recover() }()
+			q.Authenticate(t.Context(), attempt("alice", "secret"))
+		}()
+	}
+	if r, w := q.Running(), q.Waiting(); a.calls.Load() != 3 || r != 0 || w != 0 {
+		t.Errorf("%d calls, %d run, %d wait", a.calls.Load(), r, w)
+	}
+}
+
+// TestFlightsTellWhoIsFirst: the work is that of one.
+func TestFlightsTellWhoIsFirst(t *testing.T) {
+	flights := guard.NewFlights[int]()
+	release := make(chan struct{})
+	var firsts atomic.Int64
+	var done sync.WaitGroup
+	for range 10 {
+		done.Go(func() {
+			v, first, err := flights.Do(t.Context(), guard.Digest{1}, func(context.Context) (int, error) {
+				<-release
+				return 7, errDown
+			})
+			if v != 7 || err != errDown {
+				t.Errorf("%d, %v", v, err)
+			}
+			if first {
+				firsts.Add(1)
+			}
+		})
+	}
+	for flights.Waiting() < 10 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	done.Wait()
+	if n := firsts.Load(); n != 1 {
+		t.Errorf("%d are first", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := flights.Do(ctx, guard.Digest{1}, func(context.Context) (int, error) {
+		t.Error("it is done for nobody")
+		return 0, nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestQueueBoundsAndKeepsOrder(t *testing.T) {

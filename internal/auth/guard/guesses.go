@@ -101,23 +101,23 @@ func (g *Guesses) Begin(t Try, match bool) (wrong bool, limited *auth.Limited) {
 	user, code, home := g.digests(t)
 	u, _ := g.users.Get(user)
 	now := g.now()
-	if u != nil {
-		u.expire(now)
-		if u.index(code) < 0 && u.closed(home, t.Known) {
-			return false, &auth.Limited{Reason: auth.LimitCode}
-		}
+	if u == nil {
+		u = &guessed{}
+	}
+	u.expire(now)
+	if u.underWay(code) {
+		return false, nil // it counts already
+	}
+	if u.closed(home, t.Known) {
+		return false, &auth.Limited{Reason: auth.LimitCode}
 	}
 	if match {
 		return false, nil
 	}
-	if u == nil {
-		u = &guessed{}
-	}
 	u.name = t.Name
 	g.users.Put(user, u)
 	if i := u.index(code); i >= 0 {
-		o := &u.all[i]
-		return o.wrong && len(t.Code) == codeDigits && now.Sub(o.at).Abs() >= sameCode, nil
+		return len(t.Code) == codeDigits && now.Sub(u.all[i].at).Abs() >= sameCode, nil
 	}
 	u.all = append(u.all, guess{code: code, home: home, at: now})
 	return false, nil
@@ -129,7 +129,7 @@ func (g *Guesses) Elsewhere(ctx context.Context, t Try) *auth.Limited {
 	if g.store == nil {
 		return nil
 	}
-	user, _, home := g.digests(t)
+	user, code, home := g.digests(t)
 	g.mu.Lock()
 	u, _ := g.users.Get(user)
 	now := g.now()
@@ -152,7 +152,7 @@ func (g *Guesses) Elsewhere(ctx context.Context, t Try) *auth.Limited {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if u.shared >= guessesADay && u.closed(home, t.Known) {
+	if u.shared >= guessesADay && !u.clean(home, t.Known, code) {
 		return &auth.Limited{Reason: auth.LimitCode}
 	}
 	return nil
@@ -271,10 +271,20 @@ func (u *guessed) index(code Digest) int {
 
 func (u *guessed) total() int { return max(len(u.all), u.shared) }
 
-// closed reports that no code is compared at a home.
+// underWay reports that a code was let through, and that nobody has said yet
+// that it is wrong.
+func (u *guessed) underWay(code Digest) bool {
+	i := u.index(code)
+	return i >= 0 && !u.all[i].wrong
+}
+
+// closed reports that no further code is compared at a home.
 func (u *guessed) closed(home Digest, known bool) bool {
-	if u.total() < guessesADay {
-		return false
-	}
-	return !known || slices.ContainsFunc(u.all, func(o guess) bool { return o.home == home })
+	return u.total() >= guessesADay && !u.clean(home, known, Digest{})
+}
+
+// clean reports that a home is known, and that no code but the given one was
+// tried there.
+func (u *guessed) clean(home Digest, known bool, but Digest) bool {
+	return known && !slices.ContainsFunc(u.all, func(o guess) bool { return o.home == home && o.code != but })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +67,114 @@ func TestPace(t *testing.T) {
 	if got := try("alice", "192.0.2.1", "y"); got != "" {
 		t.Errorf("a minute later: %q", got)
 	}
+}
+
+// TestPaceAtHome: strangers elsewhere cannot use up the pace of a user.
+func TestPaceAtHome(t *testing.T) {
+	var calls counter
+	p := NewPace(&calls, 2, 0, func() time.Time { return time.Unix(1e9, 0) })
+	try := func(home bool, i int) bool {
+		_, err := p.Authenticate(t.Context(), auth.Attempt{Name: "alice", Password: auth.Secret(fmt.Sprint(i)), Home: home})
+		return !errors.As(err, new(*auth.Limited))
+	}
+	for i := range 3 {
+		if got := try(false, i); got != (i < 2) {
+			t.Errorf("attempt %d elsewhere gets through: %v", i, got)
+		}
+	}
+	for i := range 3 {
+		if got := try(true, i); got != (i < 2) {
+			t.Errorf("attempt %d at home gets through: %v", i, got)
+		}
+	}
+}
+
+// TestPaceOfOneUserInFlight: a push that nobody answers takes a minute.
+func TestPaceOfOneUserInFlight(t *testing.T) {
+	release, entered := make(chan struct{}), make(chan struct{}, 20)
+	p := NewPace(authFunc(func(context.Context, auth.Attempt) (auth.Granted, error) {
+		entered <- struct{}{}
+		<-release
+		return auth.Granted{}, nil
+	}), 100, 0, nil)
+	of := func(user string, home bool, i int) error {
+		_, err := p.Authenticate(t.Context(), auth.Attempt{Name: user, Password: auth.Secret(fmt.Sprint(i)), Home: home})
+		return err
+	}
+	var done sync.WaitGroup
+	for i := range 4 {
+		done.Go(func() { of("alice", false, i) })
+		<-entered
+	}
+	for i := range 3 { // the same as one of them, too
+		var l *auth.Limited
+		if err := of("alice", false, 3+i); !errors.As(err, &l) || l.Reason != auth.PaceUser {
+			t.Errorf("a fifth: %v", err)
+		}
+	}
+	done.Go(func() { of("alice", true, 0) })
+	done.Go(func() { of("bob", false, 0) })
+	<-entered
+	<-entered
+	close(release)
+	done.Wait()
+	if err := of("alice", false, 9); err != nil {
+		t.Errorf("when they are over: %v", err)
+	}
+	if len(p.running) != 0 {
+		t.Errorf("%d are kept", len(p.running))
+	}
+}
+
+// TestPaceEnds: an attempt is over however it ends.
+func TestPaceEnds(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for name, next := range map[string]authFunc{
+		"granted": func(context.Context, auth.Attempt) (auth.Granted, error) { return auth.Granted{}, nil },
+		"denied": func(context.Context, auth.Attempt) (auth.Granted, error) {
+			return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
+		},
+		"undetermined": func(ctx context.Context, _ auth.Attempt) (auth.Granted, error) {
+			return auth.Granted{}, errors.New("trouble")
+		},
+		"panic": func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") },
+	} {
+		p := NewPace(next, 1000, 0, func() time.Time { return now })
+		for i := range 20 {
+			func() {
+				defer func() { recover() }()
+				_, err := p.Authenticate(t.Context(), auth.Attempt{Name: "alice", Password: auth.Secret(fmt.Sprint(i))})
+				if errors.As(err, new(*auth.Limited)) {
+					t.Errorf("%s: attempt %d is refused", name, i)
+				}
+			}()
+		}
+		if len(p.running) != 0 {
+			t.Errorf("%s: %d are under way still", name, len(p.running))
+		}
+	}
+}
+
+// TestPaceClockSetBack: it opens what was closed.
+func TestPaceClockSetBack(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	var calls counter
+	p := NewPace(&calls, 1, 0, func() time.Time { return now })
+	for i := range 2 {
+		p.Authenticate(t.Context(), auth.Attempt{Name: "alice", Password: auth.Secret(fmt.Sprint(i))})
+	}
+	now = now.Add(-time.Hour)
+	p.Authenticate(t.Context(), auth.Attempt{Name: "alice", Password: "3"})
+	if calls != 2 {
+		t.Errorf("%d attempts got through, want 2", calls)
+	}
+}
+
+// authFunc is an auth.Authenticator.
+type authFunc func(context.Context, auth.Attempt) (auth.Granted, error)
+
+func (f authFunc) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
+	return f(ctx, a)
 }
 
 func TestPaceUnlimited(t *testing.T) {
