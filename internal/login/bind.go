@@ -10,30 +10,39 @@ const maxLeft = 64
 
 // Bind is a bind under way that looks for its login search. End it.
 type Bind struct {
+	*underway
+	ended bool
+}
+
+// underway is a bind, which several may answer.
+type underway struct {
 	t     *Tracker
 	user  user
 	last  uint64 // what was searched for later cannot be its login
 	began time.Time
 	rival bool // its password is right
+	by    int  // how many have not ended it
 }
 
 // Begin enters a bind of a user from an address.
 func (t *Tracker) Begin(client netip.Addr, base, uuid string) *Bind {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := &Bind{t: t, user: user{client, base, uuid}, last: t.last, began: t.now()}
-	t.waiting(b.user).binds[b] = struct{}{}
-	return b
+	return t.enter(&underway{t: t, user: user{client, base, uuid}, last: t.last, began: t.now()})
 }
 
-// Again enters the bind once more, as of when it came. Both must be ended.
+// Again is for another who answers the same bind, which is no rival of itself.
+// Both must be ended.
 func (b *Bind) Again() *Bind {
-	t := b.t
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	again := &Bind{t: t, user: b.user, last: b.last, began: b.began, rival: b.rival}
-	t.waiting(b.user).binds[again] = struct{}{}
-	return again
+	b.t.mu.Lock()
+	defer b.t.mu.Unlock()
+	return b.t.enter(b.underway)
+}
+
+func (t *Tracker) enter(u *underway) *Bind {
+	u.by++
+	t.waiting(u.user).binds[u] = struct{}{}
+	return &Bind{underway: u}
 }
 
 // Logins returns the login searches that the bind may belong to, the oldest
@@ -84,7 +93,7 @@ func (b *Bind) Rivals() int {
 		}
 	}
 	for o := range w.binds {
-		if o != b && o.rival {
+		if o != b.underway && o.rival {
 			n++
 		}
 	}
@@ -196,12 +205,14 @@ func (b *Bind) End() {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w := t.users[b.user]
-	if w == nil {
+	if b.ended {
 		return
 	}
-	if _, ok := w.binds[b]; ok {
-		delete(w.binds, b)
-		t.wake(b.user, w)
+	b.ended = true
+	if b.by--; b.by > 0 {
+		return
 	}
+	w := t.users[b.user]
+	delete(w.binds, b.underway)
+	t.wake(b.user, w)
 }

@@ -41,7 +41,7 @@ type marked struct {
 // waiting is what is open of one user.
 type waiting struct {
 	logins  []*open
-	binds   map[*Bind]struct{}
+	binds   map[*underway]struct{}
 	changed chan struct{} // closed when something ends
 }
 
@@ -126,7 +126,7 @@ func (t *Tracker) Expects(client netip.Addr, base, uuid string) bool {
 func (t *Tracker) waiting(u user) *waiting {
 	w := t.users[u]
 	if w == nil {
-		w = &waiting{binds: make(map[*Bind]struct{}), changed: make(chan struct{})}
+		w = &waiting{binds: make(map[*underway]struct{}), changed: make(chan struct{})}
 		t.users[u] = w
 	}
 	return w
