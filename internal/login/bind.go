@@ -3,6 +3,8 @@ package login
 import (
 	"net/netip"
 	"time"
+
+	"ldapd/internal/recent"
 )
 
 // maxLeft bounds the rivals that are remembered of a user.
@@ -55,19 +57,31 @@ func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w, now := t.users[b.user], t.now()
-	for _, l := range w.logins {
-		if l.served || l.ID > b.last {
-			continue
-		}
-		if at, ok := t.refused.Get(marked{b.user, l.mark()}); ok && now.Sub(at).Abs() < refusedFor {
+	now := t.now()
+	for _, l := range b.open() {
+		if within(&t.refused, marked{b.user, l.mark()}, now, refusedFor) {
 			continue
 		}
 		open := l.Login
 		open.Fresh = b.began.Sub(l.since) < freshFor
 		all = append(all, open)
 	}
-	return all, w.changed
+	return all, t.users[b.user].changed
+}
+
+// open returns the searches that serve no bind yet, and came before this one.
+func (b *Bind) open() (all []*open) {
+	for _, l := range b.t.users[b.user].logins {
+		if !l.served && l.ID <= b.last {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+func within(marks *recent.Map[marked, time.Time], m marked, now time.Time, d time.Duration) bool {
+	at, ok := marks.Get(m)
+	return ok && now.Sub(at).Abs() < d
 }
 
 // Right says that the password of the bind is right, so that it is a rival of
@@ -161,25 +175,23 @@ func (b *Bind) Serve(id uint64) bool {
 // one login, other than those that were granted before, that one is no login
 // of a bind with the right password for a while.
 func (b *Bind) Refused() {
-	all, _ := b.Logins()
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	var found *Login
-	for i := range all {
-		if at, ok := t.good.Get(marked{b.user, all[i].mark()}); ok && now.Sub(at).Abs() < goodFor {
-			continue
-		}
-		if found != nil && !found.Same(all[i]) {
+	var only *open
+	for _, l := range b.open() {
+		switch {
+		case within(&t.good, marked{b.user, l.mark()}, now, goodFor):
+		case only != nil && !only.Same(l.Login):
 			return
+		default:
+			only = l
 		}
-		found = &all[i]
 	}
-	if found != nil {
-		t.refused.Put(marked{b.user, found.mark()}, now)
-		close(t.users[b.user].changed)
-		t.users[b.user].changed = make(chan struct{})
+	if only != nil {
+		t.refused.Put(marked{b.user, only.mark()}, now)
+		t.wake(b.user, t.users[b.user])
 	}
 }
 
