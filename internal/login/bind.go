@@ -2,6 +2,7 @@ package login
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"ldapd/internal/recent"
@@ -203,13 +204,8 @@ func (b *Bind) Stray() {
 	defer t.mu.Unlock()
 	now := t.now()
 	s, _ := t.strays.Get(b.user)
-	left := make([]time.Time, 0, len(s.left)+1)
-	for _, at := range s.left {
-		if now.Sub(at).Abs() < Hold && len(left) < maxLeft {
-			left = append(left, at)
-		}
-	}
-	t.strays.Put(b.user, stray{now, append(left, now)})
+	left := slices.DeleteFunc(append(s.left, now), func(at time.Time) bool { return now.Sub(at).Abs() >= Hold })
+	t.strays.Put(b.user, stray{now, left[max(0, len(left)-maxLeft):]})
 }
 
 // End is the end of the bind. It may be called more than once.
