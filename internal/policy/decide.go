@@ -200,10 +200,11 @@ func (d *decision) inWindow(f *verified.Proof) Verdict {
 		return Verdict{Do: Look, Login: -1}
 	}
 	open := d.p.Logins.Open
-	if len(open) == 0 || several(open) || len(open[0].Codes) == 0 || d.proved(verified.ByName, open[0].Codes, open[0].Home) != nil {
+	one, _ := Only(open)
+	if one < 0 || len(open[one].Codes) == 0 || d.proved(verified.ByName, open[one].Codes, open[one].Home) != nil {
 		return admit(f)
 	}
-	return Verdict{Do: Prove, Window: f, Login: 0}
+	return Verdict{Do: Prove, Window: f, Login: one}
 }
 
 // join decides for a bind whose code stands in a login search, if it has one.
@@ -258,9 +259,4 @@ func Only(open []Login) (one, n int) {
 		}
 	}
 	return -1, 0
-}
-
-func several(open []Login) bool {
-	one, n := Only(open)
-	return n > 0 && one < 0
 }
