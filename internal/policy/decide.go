@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"ldapd/internal/auth"
@@ -210,53 +211,71 @@ func (d *decision) inWindow(f *verified.Proof) Verdict {
 // join decides for a bind whose code stands in a login search, if it has one.
 func (d *decision) join() Verdict {
 	in := d.p.Logins
-	one, n := Only(in.Open)
-	switch {
-	case n == 0:
+	all := due(in.Open)
+	if len(all) == 0 {
 		// Of a login that sends its name each time, or by a client that
 		// remembers what it found for the name.
 		if d.find(func(f *verified.Proof) bool { return f.Way == verified.ByName }) != nil {
 			return Verdict{Do: Undecided, Login: -1}
 		}
 		return prove
-	case one < 0: // they differ
-		if in.Waited < Patience {
-			return Verdict{Do: Wait, For: Patience - in.Waited, Login: -1}
-		}
-		return Verdict{Do: Undecided, Login: -1}
 	}
-	f := d.proved(verified.ByName, in.Open[one].Codes, in.Open[one].Home)
+	by := d.all(all, in.Open)
+	one, _ := Only(in.Open)
 	switch {
-	case f == nil:
+	case by == nil && one >= 0:
 		return Verdict{Do: Prove, Login: one}
-	case in.Waited < login.Hold && (in.Strays || in.Rivals >= n):
-		return Verdict{Do: Wait, For: login.Hold - in.Waited, Login: -1}
-	case in.Rivals >= n: // there are more binds than logins
+	case by == nil && in.Waited < Patience: // they differ
+		return Verdict{Do: Wait, For: Patience - in.Waited, Login: -1}
+	case by == nil:
 		return Verdict{Do: Undecided, Login: -1}
+	case in.Rivals < len(all) && !(in.Strays && in.Waited < login.Hold):
+		return Verdict{Do: Admit, By: by, Login: all[0]}
+	case in.Waited < login.Hold:
+		return Verdict{Do: Wait, For: login.Hold - in.Waited, Login: -1}
 	}
-	return Verdict{Do: Admit, By: f, Login: one}
+	return Verdict{Do: Undecided, Login: -1} // there are more binds than logins
+}
+
+// all returns the proof of the first of some logins, if the codes of all of
+// them are proved: then it does not matter to which one the bind belongs.
+func (d *decision) all(which []int, open []Login) (first *verified.Proof) {
+	for _, i := range which {
+		f := d.proved(verified.ByName, open[i].Codes, open[i].Home)
+		if f == nil {
+			return nil
+		}
+		if first == nil {
+			first = f
+		}
+	}
+	return first
+}
+
+// due returns the indices of the login searches whose bind may be on its way:
+// the fresh ones, or if there are none, all.
+func due(open []Login) (all []int) {
+	fresh := slices.ContainsFunc(open, func(l Login) bool { return l.Fresh })
+	for i, l := range open {
+		if l.Fresh || !fresh {
+			all = append(all, i)
+		}
+	}
+	return all
 }
 
 // Only returns the index of the one login that a bind can belong to, and how
 // many searches there are for it; -1 if there are several logins. Where some
 // are fresh, it is one of those.
 func Only(open []Login) (one, n int) {
-	one = -1
-	for _, fresh := range []bool{true, false} {
-		for i := range open {
-			switch {
-			case fresh && !open[i].Fresh:
-				continue
-			case one >= 0 && open[i].Group != open[one].Group:
-				return -1, len(open)
-			case one < 0:
-				one = i
-			}
-			n++
-		}
-		if one >= 0 {
-			return one, n
+	all := due(open)
+	for _, i := range all {
+		if open[i].Group != open[all[0]].Group {
+			return -1, len(all)
 		}
 	}
-	return -1, 0
+	if len(all) == 0 {
+		return -1, 0
+	}
+	return all[0], len(all)
 }
