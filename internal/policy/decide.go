@@ -222,19 +222,20 @@ func (d *decision) join() Verdict {
 	}
 	by := d.all(all, in.Open)
 	one, _ := Only(in.Open)
+	more := in.Rivals >= len(all) // binds than logins
 	switch {
-	case by == nil && one >= 0:
-		return Verdict{Do: Prove, Login: one}
-	case by == nil && in.Waited < Patience: // they differ
+	case by == nil && one < 0 && in.Waited < Patience: // they differ
 		return Verdict{Do: Wait, For: Patience - in.Waited, Login: -1}
-	case by == nil:
+	case by == nil && one < 0:
 		return Verdict{Do: Undecided, Login: -1}
-	case in.Rivals < len(all) && !(in.Strays && in.Waited < login.Hold):
-		return Verdict{Do: Admit, By: by, Login: all[0]}
-	case in.Waited < login.Hold:
+	case (more || in.Strays) && in.Waited < login.Hold:
 		return Verdict{Do: Wait, For: login.Hold - in.Waited, Login: -1}
+	case more:
+		return Verdict{Do: Undecided, Login: -1}
+	case by == nil:
+		return Verdict{Do: Prove, Login: one}
 	}
-	return Verdict{Do: Undecided, Login: -1} // there are more binds than logins
+	return Verdict{Do: Admit, By: by, Login: all[0]}
 }
 
 // all returns the proof of the first of some logins, if the codes of all of
