@@ -81,8 +81,8 @@ func (b *Bind) open() (all []*open) {
 }
 
 func within(marks *recent.Map[marked, time.Time], m marked, now time.Time, d time.Duration) bool {
-	at, ok := marks.Get(m)
-	return ok && now.Sub(at).Abs() < d
+	at, _ := marks.Get(m) // or the zero time
+	return now.Sub(at).Abs() < d
 }
 
 // Right says that the password of the bind is right, so that it is a rival of
@@ -122,8 +122,8 @@ func (b *Bind) Strays() bool {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s, ok := t.strays.Get(b.user)
-	return ok && t.now().Sub(s.last).Abs() < strayFor
+	s, _ := t.strays.Get(b.user)
+	return t.now().Sub(s.last).Abs() < strayFor
 }
 
 // Take hands the code of a login search over, to one bind only. It is false if
@@ -181,19 +181,30 @@ func (b *Bind) Refused() {
 	defer t.mu.Unlock()
 	now := t.now()
 	var only *open
+	several := false
 	for _, l := range b.open() {
+		m := marked{b.user, l.mark()}
 		switch {
-		case within(&t.good, marked{b.user, l.mark()}, now, goodFor):
-		case only != nil && !only.Same(l.Login):
+		case l.refused, within(&t.good, m, now, goodFor):
+		case within(&t.refused, m, now, refusedFor):
+			t.refuse(l) // it is of this one
 			return
-		default:
+		case only == nil:
 			only = l
+		case !only.Same(l.Login):
+			several = true
 		}
 	}
-	if only != nil {
-		t.refused.Put(marked{b.user, only.mark()}, now)
-		t.wake(b.user, t.users[b.user])
+	if only != nil && !several {
+		t.refuse(only)
 	}
+}
+
+// refuse notes that a wrong password came by a login.
+func (t *Tracker) refuse(l *open) {
+	l.refused = true
+	t.refused.Put(marked{l.user, l.mark()}, t.now())
+	t.wake(l.user, t.users[l.user])
 }
 
 // Stray says that the bind, whose password is right, is answered without a

@@ -161,6 +161,18 @@ func TestServe(t *testing.T) {
 	d.Closed(1)
 	d.Closed(2)
 	d.wants("all are over")
+
+	one, two := d.search(1, "111111"), d.search(2, "111111")
+	served("one of two", one, true)
+	served("the other by the same id", one, true)
+	served("a third", one, false)
+	if take(d.Tracker, one) || take(d.Tracker, two) {
+		t.Error("a code is handed over after all binds")
+	}
+	d.search(1, "111111") // now there is one that serves, between two that do not
+	d.search(3, "111111")
+	d.Closed(3)
+	d.wants("what ends is the one that served", "bob/111111", "bob/111111")
 }
 
 // A wrong password is of a login search as any other bind: one that lingers
@@ -248,6 +260,35 @@ func TestRefused(t *testing.T) {
 		d.refused()
 		d.wants("the owner's is not", "bob/123456")
 	})
+	t.Run("one that is marked, beside others that are not", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "")
+		d.refused()
+		d.search(2, "123456")
+		d.search(3, "654321")
+		d.search(4, "")
+		d.refused()
+		d.Closed(3)
+		d.wants("it was that one's", "bob/123456")
+	})
+	t.Run("one after the other", func(t *testing.T) {
+		d := newDesk(t)
+		for i := range uint64(5) {
+			d.search(i, fmt.Sprint("66666", i))
+			d.refused()
+		}
+		d.search(7, "123456")
+		d.wants("all of them are marked", "bob/123456")
+		d.now = d.now.Add(refusedFor)
+		d.Closed(7)
+		d.search(8, "777777")
+		d.refused()
+		d.search(9, "123456")
+		for i := range uint64(5) {
+			d.Closed(i)
+		}
+		d.wants("those that linger had their binds", "bob/123456")
+	})
 	t.Run("one that serves a bind", func(t *testing.T) {
 		d := newDesk(t)
 		d.search(1, "123456")
@@ -329,6 +370,7 @@ func TestManyStrays(t *testing.T) {
 	if got := b.Rivals(); got != maxLeft {
 		t.Errorf("%d rivals of late, want %d", got, maxLeft)
 	}
+	d.bind().Stray()
 	d.now = d.now.Add(Hold)
 	d.bind().Stray()
 	if s, _ := d.strays.Get(b.user); len(s.left) != 1 {

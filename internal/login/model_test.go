@@ -1,8 +1,10 @@
 package login
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ type model struct {
 	served  map[group]int      // granted binds that the searches of today answer for
 	granted map[group]time.Time
 	refused map[group]time.Time
+	spent   map[uint64]bool // searches by which a wrong password came
 	binds   []*modelBind
 	strays  []modelStray
 }
@@ -124,19 +127,33 @@ func (m *model) sees(b *modelBind, g group) (least, most int) {
 	return max(0, n-late), min(n, early)
 }
 
-// refuse is a wrong password of a bind that came now.
+// refuse is a wrong password of a bind that came now. It is of a login that was
+// refused before and comes again, else of the one that may still have its bind
+// to come.
 func (m *model) refuse(client netip.Addr, user string) {
-	all := map[group]bool{}
-	for _, e := range m.live() {
-		g := e.group()
-		at, granted := m.granted[g]
-		if g.client == client && g.user == user && m.waits(g) > 0 && !(granted && m.now.Sub(at) < 24*time.Hour) {
-			all[g] = true
+	again, all := map[group]uint64{}, map[group]uint64{} // the oldest search
+	for _, id := range slices.Sorted(maps.Keys(m.live())) {
+		g := m.live()[id].group()
+		granted, isGranted := m.granted[g]
+		refused, isRefused := m.refused[g]
+		switch {
+		case g.client != client, g.user != user:
+		case m.waits(g) <= 0, m.spent[id], isGranted && m.now.Sub(granted) < 24*time.Hour:
+		case isRefused && m.now.Sub(refused) < 30*time.Second:
+			if len(again) == 0 {
+				again[g] = id
+			}
+		case all[g] == 0:
+			all[g] = id
 		}
 	}
+	if len(again) > 0 {
+		all = again
+	}
 	if len(all) == 1 {
-		for g := range all {
+		for g, id := range all {
 			m.refused[g] = m.now
+			m.spent[id] = true
 		}
 	}
 }
@@ -186,7 +203,7 @@ func TestAgainstModel(t *testing.T) {
 	for seed := range uint64(50) {
 		w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), taken: map[uint64]bool{}, model: &model{
 			now: time.Unix(0, 0), events: map[uint64][]event{}, served: map[group]int{},
-			granted: map[group]time.Time{}, refused: map[group]time.Time{},
+			granted: map[group]time.Time{}, refused: map[group]time.Time{}, spent: map[uint64]bool{},
 		}}
 		w.tr = New(func() time.Time { return w.now })
 		for step := range 300 {
@@ -261,6 +278,11 @@ func (w *world) step() string {
 		w.binds = append(w.binds, &modelBind{handles: []*Bind{b}, client: client, user: user, last: w.last, began: w.now})
 		return "bind"
 	case 9:
+		for g := range w.granted {
+			if w.served[g] > 0 && w.now.Sub(w.granted[g]) >= 24*time.Hour {
+				return "nothing: which search was served is not for the model to say"
+			}
+		}
 		b := w.tr.Begin(client, "dc=x", user)
 		b.Refused()
 		b.End()
