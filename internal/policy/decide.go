@@ -26,7 +26,7 @@ type Presented struct {
 // Logins are the login searches that a bind may belong to, when it was looked
 // for them.
 type Logins struct {
-	Open   []Login
+	Open   []Login       // the oldest first
 	Rivals int           // other binds that look for theirs
 	Strays bool          // binds came without one lately
 	Waited time.Duration // since the bind came
@@ -235,22 +235,19 @@ func (d *decision) join() Verdict {
 	case by == nil:
 		return Verdict{Do: Prove, Login: one}
 	}
-	return Verdict{Do: Admit, By: by, Login: all[0]}
+	return Verdict{Do: Admit, By: by, Login: all[len(all)-1]}
 }
 
-// all returns the proof of the first of some logins, if the codes of all of
-// them are proved: then it does not matter to which one the bind belongs.
-func (d *decision) all(which []int, open []Login) (first *verified.Proof) {
+// all returns the proof of the newest of some logins, if the codes of all of
+// them are proved. Then it does not matter to which one the bind belongs: if it
+// takes that of a later bind, that one finds its.
+func (d *decision) all(which []int, open []Login) (newest *verified.Proof) {
 	for _, i := range which {
-		f := d.proved(verified.ByName, open[i].Codes, open[i].Home)
-		if f == nil {
+		if newest = d.proved(verified.ByName, open[i].Codes, open[i].Home); newest == nil {
 			return nil
 		}
-		if first == nil {
-			first = f
-		}
 	}
-	return first
+	return newest
 }
 
 // due returns the indices of the login searches whose bind may be on its way:
