@@ -2,7 +2,10 @@ package login
 
 import (
 	"net/netip"
+	"slices"
 	"time"
+
+	"ldapd/internal/recent"
 )
 
 // maxLeft bounds the rivals that are remembered of a user.
@@ -10,32 +13,39 @@ const maxLeft = 64
 
 // Bind is a bind under way that looks for its login search. End it.
 type Bind struct {
+	*underway
+	ended bool
+}
+
+// underway is a bind, which several may answer.
+type underway struct {
 	t     *Tracker
 	user  user
 	last  uint64 // what was searched for later cannot be its login
 	began time.Time
-	rival bool  // its password is right
-	first *Bind // itself, or the one that it is again
+	rival bool // its password is right
+	by    int  // how many have not ended it
 }
 
 // Begin enters a bind of a user from an address.
 func (t *Tracker) Begin(client netip.Addr, base, uuid string) *Bind {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := &Bind{t: t, user: user{client, base, uuid}, last: t.last, began: t.now()}
-	b.first = b
-	t.waiting(b.user).binds[b] = struct{}{}
-	return b
+	return t.enter(&underway{t: t, user: user{client, base, uuid}, last: t.last, began: t.now()})
 }
 
-// Again enters the bind once more, as of when it came. Both must be ended.
+// Again is for another who answers the same bind, which is no rival of itself.
+// Both must be ended.
 func (b *Bind) Again() *Bind {
-	t := b.t
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	again := &Bind{t: t, user: b.user, last: b.last, began: b.began, rival: b.rival, first: b.first}
-	t.waiting(b.user).binds[again] = struct{}{}
-	return again
+	b.t.mu.Lock()
+	defer b.t.mu.Unlock()
+	return b.t.enter(b.underway)
+}
+
+func (t *Tracker) enter(u *underway) *Bind {
+	u.by++
+	t.waiting(u.user).binds[u] = struct{}{}
+	return &Bind{underway: u}
 }
 
 // Logins returns the login searches that the bind may belong to, the oldest
@@ -48,15 +58,12 @@ func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w, now := t.users[b.user], t.now()
+	now := t.now()
 	var refused []Login
-	for _, l := range w.logins {
-		if l.served || l.ID > b.last {
-			continue
-		}
+	for _, l := range b.open() {
 		open := l.Login
 		open.Fresh = b.began.Sub(l.since) < freshFor
-		if at, ok := t.refused.Get(marked{b.user, l.mark()}); ok && now.Sub(at).Abs() < refusedFor {
+		if within(&t.refused, marked{b.user, l.mark()}, now, refusedFor) {
 			refused = append(refused, open)
 		} else {
 			all = append(all, open)
@@ -65,7 +72,22 @@ func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
 	if len(all) == 0 {
 		all = refused
 	}
-	return all, w.changed
+	return all, t.users[b.user].changed
+}
+
+// open returns the searches that serve no bind yet, and came before this one.
+func (b *Bind) open() (all []*open) {
+	for _, l := range b.t.users[b.user].logins {
+		if !l.served && l.ID <= b.last {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+func within(marks *recent.Map[marked, time.Time], m marked, now time.Time, d time.Duration) bool {
+	at, _ := marks.Get(m) // or the zero time
+	return now.Sub(at).Abs() < d
 }
 
 // Right says that the password of the bind is right, so that it is a rival of
@@ -73,7 +95,7 @@ func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
 func (b *Bind) Right() {
 	b.t.mu.Lock()
 	defer b.t.mu.Unlock()
-	b.rival, b.first.rival = true, true
+	b.rival = true
 }
 
 // Rivals returns how many other binds with the right password there are that
@@ -91,10 +113,7 @@ func (b *Bind) Rivals() int {
 		}
 	}
 	for o := range w.binds {
-		if _, twin := w.binds[o.first]; twin && o != o.first {
-			continue // it is counted as that
-		}
-		if o.first != b.first && o.rival {
+		if o != b.underway && o.rival {
 			n++
 		}
 	}
@@ -108,8 +127,8 @@ func (b *Bind) Strays() bool {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s, ok := t.strays.Get(b.user)
-	return ok && t.now().Sub(s.last).Abs() < strayFor
+	s, _ := t.strays.Get(b.user)
+	return t.now().Sub(s.last).Abs() < strayFor
 }
 
 // Take hands the code of a login search over, to one bind only. It is false if
@@ -162,26 +181,35 @@ func (b *Bind) Serve(id uint64) bool {
 // one login, other than those that were granted before, that one is no login
 // of a bind with the right password for a while.
 func (b *Bind) Refused() {
-	all, _ := b.Logins()
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	var found *Login
-	for i := range all {
-		if at, ok := t.good.Get(marked{b.user, all[i].mark()}); ok && now.Sub(at).Abs() < goodFor {
-			continue
-		}
-		if found != nil && !found.Same(all[i]) {
+	var only *open
+	several := false
+	for _, l := range b.open() {
+		m := marked{b.user, l.mark()}
+		switch {
+		case l.refused, within(&t.good, m, now, goodFor):
+		case within(&t.refused, m, now, refusedFor):
+			t.refuse(l) // it is of this one
 			return
+		case only == nil:
+			only = l
+		case !only.Same(l.Login):
+			several = true
 		}
-		found = &all[i]
 	}
-	if found != nil {
-		t.refused.Put(marked{b.user, found.mark()}, now)
-		close(t.users[b.user].changed)
-		t.users[b.user].changed = make(chan struct{})
+	if only != nil && !several {
+		t.refuse(only)
 	}
+}
+
+// refuse notes that a wrong password came by a login.
+func (t *Tracker) refuse(l *open) {
+	l.refused = true
+	t.refused.Put(marked{l.user, l.mark()}, t.now())
+	t.wake(l.user, t.users[l.user])
 }
 
 // Stray says that the bind, whose password is right, is answered without a
@@ -192,13 +220,8 @@ func (b *Bind) Stray() {
 	defer t.mu.Unlock()
 	now := t.now()
 	s, _ := t.strays.Get(b.user)
-	left := make([]time.Time, 0, len(s.left)+1)
-	for _, at := range s.left {
-		if now.Sub(at).Abs() < leftFor && len(left) < maxLeft {
-			left = append(left, at)
-		}
-	}
-	t.strays.Put(b.user, stray{now, append(left, now)})
+	left := slices.DeleteFunc(append(s.left, now), func(at time.Time) bool { return now.Sub(at).Abs() >= leftFor })
+	t.strays.Put(b.user, stray{now, left[max(0, len(left)-maxLeft):]})
 }
 
 // End is the end of the bind. It may be called more than once.
@@ -206,12 +229,14 @@ func (b *Bind) End() {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w := t.users[b.user]
-	if w == nil {
+	if b.ended {
 		return
 	}
-	if _, ok := w.binds[b]; ok {
-		delete(w.binds, b)
-		t.wake(b.user, w)
+	b.ended = true
+	if b.by--; b.by > 0 {
+		return
 	}
+	w := t.users[b.user]
+	delete(w.binds, b.underway)
+	t.wake(b.user, w)
 }

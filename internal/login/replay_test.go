@@ -20,7 +20,10 @@ import (
 	"ldapd/internal/search"
 )
 
-const base = "DC=ldap,DC=goauthentik,DC=io"
+const (
+	base     = "DC=ldap,DC=goauthentik,DC=io"
+	searcher = "nextcloud"
+)
 
 // recorded is where the traces of Nextcloud are, in the format that readTrace
 // of test/nextcloud describes, and the directory that answered them.
@@ -163,19 +166,25 @@ func (p *player) bind(conn uint64, client netip.Addr, name string, granted bool)
 		return
 	}
 	got := ""
-	for i, l := range p.tracker.Open(client, account.Base, account.UUID) {
+	b := p.tracker.Begin(client, account.Base, account.UUID)
+	defer b.End()
+	open, _ := b.Logins()
+	for i, l := range open {
 		if i > 0 {
 			p.t.Errorf("another login search is open for %s", name)
+		}
+		if !l.Fresh || l.Searcher != searcher {
+			p.t.Errorf("fresh: %v, searched by %q", l.Fresh, l.Searcher)
 		}
 		got = l.Name
 		if l.Code != "" {
 			got += ";" + string(l.Code)
-			if !p.tracker.Take(l.ID) && granted {
+			if !b.Take(l.ID) && granted {
 				p.t.Errorf("the code of %s is not handed over", got)
 			}
 		}
 		if granted {
-			p.tracker.Served(l.ID)
+			b.Serve(l.ID)
 		}
 	}
 	p.got, p.want = append(p.got, got), append(p.want, p.typed)
@@ -199,7 +208,7 @@ func (p *player) search(conn uint64, client netip.Addr, base string, scope ldap.
 	if err != nil {
 		p.t.Logf("%s %s: %v", base, filter, err)
 	}
-	p.tracker.Searched(conn, client, res)
+	p.tracker.Searched(conn, client, searcher, res)
 }
 
 // discard is a search.Writer for entries that nobody looks at.

@@ -41,7 +41,7 @@ type marked struct {
 // waiting is what is open of one user.
 type waiting struct {
 	logins  []*open
-	binds   map[*Bind]struct{}
+	binds   map[*underway]struct{}
 	changed chan struct{} // closed when something ends
 }
 
@@ -54,6 +54,8 @@ type open struct {
 	since  time.Time
 	taken  bool // the code was handed over
 	served bool // by a granted bind: not open any more
+
+	refused bool // a wrong password came by it
 }
 
 // New returns a Tracker; now may be nil for time.Now.
@@ -81,7 +83,7 @@ func (t *Tracker) Searched(conn uint64, client netip.Addr, searcher string, r se
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.conns[conn]; l != nil {
-		if r.Login == nil && len(r.Read) > 0 && string(r.Read) == l.user.uuid {
+		if string(r.Read) == l.user.uuid {
 			return
 		}
 		t.end(l)
@@ -126,7 +128,7 @@ func (t *Tracker) Expects(client netip.Addr, base, uuid string) bool {
 func (t *Tracker) waiting(u user) *waiting {
 	w := t.users[u]
 	if w == nil {
-		w = &waiting{binds: make(map[*Bind]struct{}), changed: make(chan struct{})}
+		w = &waiting{binds: make(map[*underway]struct{}), changed: make(chan struct{})}
 		t.users[u] = w
 	}
 	return w
@@ -136,8 +138,10 @@ func (t *Tracker) waiting(u user) *waiting {
 // one served a bind, and PHP is done with its bind when it goes on: so what
 // ends is one that served, if there is one.
 func (t *Tracker) end(l *open) {
-	if o := t.twin(l, true); o != nil && !l.served {
-		o.served = false
+	if !l.served {
+		if o := t.twin(l, true); o != nil {
+			o.served = false
+		}
 	}
 	delete(t.conns, l.conn)
 	delete(t.ids, l.ID)
@@ -156,10 +160,11 @@ func (t *Tracker) wake(u user, w *waiting) {
 	}
 }
 
-// twin finds another search for the same login, one that was served or not.
+// twin finds a search for the same login that serves a bind, or that does not;
+// it is another one if this one does not or does.
 func (t *Tracker) twin(l *open, served bool) *open {
 	for _, o := range t.users[l.user].logins {
-		if o != l && o.served == served && o.Same(l.Login) {
+		if o.served == served && o.Same(l.Login) {
 			return o
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"ldapd/internal/bind"
 	"ldapd/internal/search"
 	"ldapd/internal/secret"
 )
@@ -25,11 +24,46 @@ func found(user, name, code string) search.Result {
 
 func read(user string) search.Result { return search.Result{Read: []byte(user)} }
 
-func names(logins []bind.Login) (out []string) {
+// expected returns what a bind that comes now sees.
+func expected(t *Tracker, client netip.Addr, base, user string) []string {
+	b := t.Begin(client, base, user)
+	defer b.End()
+	return seen(b)
+}
+
+// seen returns what a bind sees.
+func seen(b *Bind) []string {
+	all, _ := b.Logins()
+	return names(all)
+}
+
+func names(logins []Login) (out []string) {
 	for _, l := range logins {
 		out = append(out, l.Name+"/"+string(l.Code))
 	}
 	return out
+}
+
+// serve says that a bind of bob's that comes now is granted.
+func serve(t *Tracker, id uint64) bool {
+	b := t.Begin(here, "dc=x", "bob")
+	defer b.End()
+	return b.Serve(id)
+}
+
+// take has a bind of bob's that comes now take a code.
+func take(t *Tracker, id uint64) bool {
+	b := t.Begin(here, "dc=x", "bob")
+	defer b.End()
+	return b.Take(id)
+}
+
+// empty fails if something is left of connections and binds that are over.
+func empty(t *testing.T, tr *Tracker) {
+	t.Helper()
+	if len(tr.conns)+len(tr.ids)+len(tr.users) > 0 {
+		t.Errorf("left behind: %d connections, %d searches, %d users", len(tr.conns), len(tr.ids), len(tr.users))
+	}
 }
 
 func TestOpen(t *testing.T) {
@@ -39,42 +73,40 @@ func TestOpen(t *testing.T) {
 		want string // empty: the search is not open any more
 	}{
 		{"nothing", func(*Tracker) {}, "bob/123456"},
-		{"read of the user", func(t *Tracker) { t.Searched(1, here, read("bob")) }, "bob/123456"},
-		{"read of somebody else", func(t *Tracker) { t.Searched(1, here, read("eve")) }, ""},
-		{"another search", func(t *Tracker) { t.Searched(1, here, search.Result{}) }, ""},
-		{"another search elsewhere", func(t *Tracker) { t.Searched(2, here, search.Result{}) }, "bob/123456"},
-		{"same login search", func(t *Tracker) { t.Searched(1, here, found("bob", "bob", "123456")) }, "bob/123456"},
-		{"login search without a code", func(t *Tracker) { t.Searched(1, here, found("bob", "BOB", "")) }, "BOB/"},
-		{"login search for somebody else", func(t *Tracker) { t.Searched(1, here, found("eve", "eve", "")) }, ""},
-		{"login search for nobody", func(t *Tracker) { t.Searched(1, here, found("", "ghost", "")) }, ""},
+		{"read of the user", func(t *Tracker) { t.Searched(1, here, "nc", read("bob")) }, "bob/123456"},
+		{"read of somebody else", func(t *Tracker) { t.Searched(1, here, "nc", read("eve")) }, ""},
+		{"another search", func(t *Tracker) { t.Searched(1, here, "nc", search.Result{}) }, ""},
+		{"another search elsewhere", func(t *Tracker) { t.Searched(2, here, "nc", search.Result{}) }, "bob/123456"},
+		{"same login search", func(t *Tracker) { t.Searched(1, here, "nc", found("bob", "bob", "123456")) }, "bob/123456"},
+		{"login search without a code", func(t *Tracker) { t.Searched(1, here, "nc", found("bob", "BOB", "")) }, "BOB/"},
+		{"login search for somebody else", func(t *Tracker) { t.Searched(1, here, "nc", found("eve", "eve", "")) }, ""},
+		{"login search for nobody", func(t *Tracker) { t.Searched(1, here, "nc", found("", "ghost", "")) }, ""},
 		{"bind on the connection", func(t *Tracker) { t.Rebound(1) }, ""},
 		{"bind on another", func(t *Tracker) { t.Rebound(2) }, "bob/123456"},
 		{"end of the connection", func(t *Tracker) { t.Closed(1) }, ""},
 		{"end of another", func(t *Tracker) { t.Closed(2) }, "bob/123456"},
-		{"bind granted", func(t *Tracker) { t.Served(1) }, ""},
-		{"bind granted for another", func(t *Tracker) { t.Served(2) }, "bob/123456"},
-		{"code taken", func(t *Tracker) { t.Take(1) }, "bob/123456"},
+		{"bind granted", func(t *Tracker) { serve(t, 1) }, ""},
+		{"bind granted for another", func(t *Tracker) { serve(t, 2) }, "bob/123456"},
+		{"code taken", func(t *Tracker) { take(t, 1) }, "bob/123456"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := New(nil)
-			tr.Searched(1, here, found("bob", "bob", "123456"))
+			tr.Searched(1, here, "nc", found("bob", "bob", "123456"))
 			tt.then(tr)
 			var want []string
 			if tt.want != "" {
 				want = []string{tt.want}
 			}
-			if got := names(tr.Open(here, "dc=x", "bob")); !slices.Equal(got, want) {
+			if got := expected(tr, here, "dc=x", "bob"); !slices.Equal(got, want) {
 				t.Errorf("open: %q, want %q", got, want)
 			}
-			if tr.Open(there, "dc=x", "bob") != nil || tr.Open(here, "dc=y", "bob") != nil || tr.Open(netip.Addr{}, "dc=x", "bob") != nil {
+			if expected(tr, there, "dc=x", "bob") != nil || expected(tr, here, "dc=y", "bob") != nil || expected(tr, netip.Addr{}, "dc=x", "bob") != nil {
 				t.Error("open for another address or tree")
 			}
 			for conn := range uint64(3) {
 				tr.Closed(conn)
 			}
-			if len(tr.conns)+len(tr.ids)+len(tr.users) > 0 {
-				t.Errorf("left behind: %d, %d, %d", len(tr.conns), len(tr.ids), len(tr.users))
-			}
+			empty(t, tr)
 		})
 	}
 }
@@ -82,215 +114,64 @@ func TestOpen(t *testing.T) {
 // The bind must see all logins of the user that it may belong to.
 func TestOpenOnSeveralConnections(t *testing.T) {
 	tr := New(nil)
-	tr.Searched(1, here, found("bob", "bob", "111111"))
-	tr.Searched(2, here, found("bob", "bob", ""))
-	tr.Searched(3, there, found("bob", "bob", "333333"))
-	tr.Searched(4, here, found("eve", "eve", "444444"))
-	if got := names(tr.Open(here, "dc=x", "bob")); !slices.Equal(got, []string{"bob/111111", "bob/"}) {
+	tr.Searched(1, here, "nc", found("bob", "bob", "111111"))
+	tr.Searched(2, here, "nc", found("bob", "bob", ""))
+	tr.Searched(3, there, "nc", found("bob", "bob", "333333"))
+	tr.Searched(4, here, "nc", found("eve", "eve", "444444"))
+	if got := expected(tr, here, "dc=x", "bob"); !slices.Equal(got, []string{"bob/111111", "bob/"}) {
 		t.Errorf("open: %q", got)
 	}
-	tr.Served(1)
-	if got := names(tr.Open(here, "dc=x", "bob")); !slices.Equal(got, []string{"bob/"}) {
+	serve(tr, 1)
+	if got := expected(tr, here, "dc=x", "bob"); !slices.Equal(got, []string{"bob/"}) {
 		t.Errorf("open: %q", got)
 	}
 }
 
-func TestTake(t *testing.T) {
-	now := time.Unix(0, 0)
-	tr := New(func() time.Time { return now })
-	take := func(what string, id uint64, want bool) {
+func TestExpects(t *testing.T) {
+	tr := New(nil)
+	expects := func(client netip.Addr, base, user string, want bool) {
 		t.Helper()
-		if got := tr.Take(id); got != want {
-			t.Errorf("%s: %v, want %v", what, got, want)
+		if got := tr.Expects(client, base, user); got != want {
+			t.Errorf("%s in %s from %v: %v, want %v", user, base, client, got, want)
 		}
 	}
-	take("what is not there", 1, false)
-	tr.Searched(1, here, found("bob", "bob", "123456"))
-	take("a code", 1, true)
-	take("a code again", 1, false)
-	tr.Return(1)
-	take("a code given back", 1, true)
-	tr.Searched(1, here, found("bob", "bob", "123456"))
-	take("a code of a search that was replaced", 1, false)
-	tr.Return(1)
-	take("the same, given back", 1, false)
-	now = now.Add(codeLife)
-	take("a code in time", 2, true)
-	tr.Return(2)
-	now = now.Add(1)
-	take("a code too late", 2, false)
-	tr.Searched(1, here, found("bob", "bob", "123456"))
-	tr.Served(3)
-	take("a code after the bind", 3, false)
-	tr.Searched(1, here, found("bob", "bob", ""))
-	take("no code", 4, false)
+	expects(here, "dc=x", "bob", false)
+	b := tr.Begin(here, "dc=x", "bob")
+	expects(here, "dc=x", "bob", false) // a bind is no search
+	tr.Searched(1, here, "nc", found("bob", "bob", ""))
+	expects(here, "dc=x", "bob", true)
+	expects(there, "dc=x", "bob", false)
+	expects(here, "dc=y", "bob", false)
+	expects(here, "dc=x", "eve", false)
+	tr.Closed(1)
+	expects(here, "dc=x", "bob", false)
+	b.End()
+	empty(t, tr)
 }
 
-// model is the definition, written down: it keeps all that ever happened.
-type model struct {
-	now    time.Time
-	events map[uint64][]event // by connection
-	served map[group]int      // granted binds that the searches of today answer for
-}
-
-// group is what makes searches the same login.
-type group struct {
-	client     netip.Addr
-	user, code string
-}
-
-func (e *event) group() group { return group{e.client, e.res.Login.User, string(e.res.Login.Code)} }
-
-// live returns the login searches that did not end, by id.
-func (m *model) live() map[uint64]*event {
-	all := map[uint64]*event{}
-	for conn := range m.events {
-		if e := m.open(conn); e != nil {
-			all[e.id] = e
-		}
-	}
-	return all
-}
-
-// waits returns how many binds are waited for.
-func (m *model) waits(g group) int {
-	n := -m.served[g]
-	for _, e := range m.live() {
-		if e.group() == g {
-			n++
-		}
-	}
-	return n
-}
-
-type event struct {
-	res    search.Result
-	id     uint64
-	client netip.Addr
-	at     time.Time
-	over   bool // closed or bound anew
-}
-
-// open returns the login search that is open on a connection.
-func (m *model) open(conn uint64) *event {
-	events := m.events[conn]
-	for i := len(events) - 1; i >= 0; i-- {
-		e := &events[i]
-		if e.over || e.res.Login == nil && e.res.Read == nil {
-			return nil
-		}
-		if e.res.Login == nil {
-			continue
-		}
-		for _, since := range events[i+1:] {
-			if string(since.res.Read) != e.res.Login.User {
-				return nil
-			}
-		}
-		if e.res.Login.User == "" {
-			return nil
-		}
-		return e
-	}
-	return nil
-}
-
-func TestAgainstModel(t *testing.T) {
-	users := []string{"bob", "eve", ""}
-	clients := []netip.Addr{here, there}
-	for seed := range uint64(200) {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		m := &model{now: time.Unix(0, 0), events: map[uint64][]event{}, served: map[group]int{}}
-		tr := New(func() time.Time { return m.now })
-		taken := map[uint64]bool{}
-		var last uint64
-		for step := range 300 {
-			conn := rnd.Uint64N(4)
-			client := clients[conn%2]
-			user := users[rnd.IntN(3)]
-			e := event{client: client, at: m.now}
-			before := map[uint64]group{}
-			for id, l := range m.live() {
-				before[id] = l.group()
-			}
-			what := rnd.IntN(9)
-			switch what {
-			case 0, 1:
-				e.res = found(user, user, []string{"", "123456"}[rnd.IntN(2)])
-				if user != "" {
-					last++
-					e.id = last
-				}
-				tr.Searched(conn, client, e.res)
-				m.events[conn] = append(m.events[conn], e)
-			case 2, 3:
-				e.res = read(users[rnd.IntN(2)])
-				tr.Searched(conn, client, e.res)
-				m.events[conn] = append(m.events[conn], e)
-			case 4:
-				tr.Searched(conn, client, e.res)
-				m.events[conn] = append(m.events[conn], e)
-			case 5:
-				e.over = true
-				if rnd.IntN(2) == 0 {
-					tr.Closed(conn)
-				} else {
-					tr.Rebound(conn)
-				}
-				m.events[conn] = append(m.events[conn], e)
-			case 6:
-				m.now = m.now.Add(time.Duration(rnd.IntN(20)) * time.Second)
-			case 7, 8:
-				id := last - min(last, rnd.Uint64N(4))
-				of := m.live()[id]
-				switch rnd.IntN(4) {
-				case 0:
-					want := of != nil && m.waits(of.group()) > 0
-					if got := tr.Served(id); got != want {
-						t.Fatalf("seed %d, step %d: Served(%d) = %v, want %v", seed, step, id, got, want)
-					}
-					if want {
-						m.served[of.group()]++
-					}
-				case 1:
-					tr.Return(id)
-					taken[id] = false
-				default:
-					want := of != nil && m.waits(of.group()) > 0 && of.res.Login.Code != "" && !taken[id] && m.now.Sub(of.at) <= 30*time.Second
-					if got := tr.Take(id); got != want {
-						t.Fatalf("seed %d, step %d: Take(%d) = %v, want %v", seed, step, id, got, want)
-					}
-					taken[id] = taken[id] || want
-				}
-			}
-			live := m.live()
-			for id, g := range before {
-				if live[id] == nil && m.served[g] > 0 {
-					m.served[g]-- // the one that ends is one that served
-				}
-			}
-			for _, client := range clients {
-				for _, user := range users {
-					got := map[string]int{}
-					for _, l := range tr.Open(client, "dc=x", user) {
-						if e := live[l.ID]; e == nil || e.group() != (group{client, user, string(l.Code)}) {
-							t.Fatalf("seed %d, step %d (%d): open for %s from %v: %d", seed, step, what, user, client, l.ID)
-						}
-						got[string(l.Code)]++
-					}
-					for _, code := range []string{"", "123456"} {
-						if want := m.waits(group{client, user, code}); got[code] != want {
-							t.Fatalf("seed %d, step %d (%d): %d open for %s %q from %v, want %d", seed, step, what, got[code], user, code, client, want)
-						}
-					}
-				}
-			}
+// What a login is told by: the name as the directory compares it, the code,
+// and the secret of who searched.
+func TestSame(t *testing.T) {
+	bob := Login{ID: 1, Name: "Bob", Code: "123456", Searcher: "nc"}
+	for _, tt := range []struct {
+		name  string
+		other Login
+		want  bool
+	}{
+		{"another search, name in other letters", Login{ID: 2, Name: "bOB", Code: "123456", Searcher: "nc", Fresh: true}, true},
+		{"another name", Login{Name: "bob@example.org", Code: "123456", Searcher: "nc"}, false},
+		{"another code", Login{Name: "Bob", Code: "123457", Searcher: "nc"}, false},
+		{"no code", Login{Name: "Bob", Searcher: "nc"}, false},
+		{"another searcher", Login{Name: "Bob", Code: "123456", Searcher: "wiki"}, false},
+	} {
+		if got := bob.Same(tt.other); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }
 
 // Each code is handed over once, whoever asks, and nothing is left when all
-// connections are gone.
+// connections and binds are gone.
 func TestConcurrent(t *testing.T) {
 	tr := New(nil)
 	var mu sync.Mutex
@@ -303,25 +184,40 @@ func TestConcurrent(t *testing.T) {
 				user := fmt.Sprint("user", rnd.IntN(3))
 				switch rnd.IntN(4) {
 				case 0:
-					tr.Searched(conn, here, found(user, user, "123456"))
+					tr.Searched(conn, here, "nc", found(user, user, "123456"))
 				case 1:
-					tr.Searched(conn, here, read(user))
+					tr.Searched(conn, here, "nc", read(user))
 				case 2:
 					tr.Closed(conn)
 				}
-				for _, l := range tr.Open(here, "dc=x", user) {
+				b := tr.Begin(here, "dc=x", user)
+				again := b.Again()
+				all, _ := b.Logins()
+				for _, l := range all {
 					if l.Name != user {
 						t.Errorf("open for %s: %s", user, l.Name)
 					}
-					if tr.Take(l.ID) {
+					if again.Take(l.ID) {
 						mu.Lock()
 						handed[l.ID]++
 						mu.Unlock()
 					}
 					if rnd.IntN(3) == 0 {
-						tr.Served(l.ID)
+						b.Serve(l.ID)
 					}
 				}
+				switch rnd.IntN(20) {
+				case 0:
+					again.Refused()
+				case 1:
+					b.Stray()
+				}
+				b.Right()
+				again.Strays()
+				again.Rivals()
+				again.End()
+				tr.Expects(here, "dc=x", user)
+				b.End()
 			}
 			tr.Closed(conn)
 		})
@@ -335,29 +231,52 @@ func TestConcurrent(t *testing.T) {
 	if len(handed) == 0 {
 		t.Error("no code was handed over")
 	}
-	if len(tr.conns)+len(tr.ids)+len(tr.users) > 0 {
-		t.Error("something is left behind")
+	empty(t, tr)
+}
+
+// Whatever comes, what is remembered after it is over is bounded.
+func TestMarksAreBounded(t *testing.T) {
+	now := time.Unix(0, 0)
+	tr := New(func() time.Time { return now })
+	for i := range 2 * maxMarks {
+		user := fmt.Sprint("user", i)
+		tr.Searched(1, here, "nc", found(user, user, fmt.Sprint(i)))
+		b := tr.Begin(here, "dc=x", user)
+		b.Stray()
+		if b.Refused(); i%2 == 0 {
+			b.Serve(tr.last)
+		}
+		b.End()
+	}
+	tr.Closed(1)
+	empty(t, tr)
+	for name, n := range map[string]int{"refused": tr.refused.Len(), "good": tr.good.Len(), "strays": tr.strays.Len()} {
+		if n == 0 || n > maxMarks {
+			t.Errorf("%d marks of %s, want some, and %d at most", n, name, maxMarks)
+		}
 	}
 }
 
-func BenchmarkOpen(b *testing.B) {
+func BenchmarkBind(b *testing.B) {
 	for _, n := range []int{0, 1000} {
 		tr := New(nil)
 		for i := range n {
-			tr.Searched(uint64(i), here, found(fmt.Sprint("user", i), "name", ""))
+			tr.Searched(uint64(i), here, "nc", found(fmt.Sprint("user", i), "name", ""))
 		}
 		for _, user := range []string{"nobody", "user1"} {
 			b.Run(fmt.Sprintf("%s of %d", user, n), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					tr.Open(here, "dc=x", user)
+					bind := tr.Begin(here, "dc=x", user)
+					bind.Logins()
+					bind.End()
 				}
 			})
 		}
 		b.Run(fmt.Sprintf("search beside %d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				tr.Searched(1<<20, here, search.Result{})
+				tr.Searched(1<<20, here, "nc", search.Result{})
 			}
 		})
 	}

@@ -26,7 +26,7 @@ type Presented struct {
 // Logins are the login searches that a bind may belong to, when it was looked
 // for them.
 type Logins struct {
-	Open   []Login
+	Open   []Login       // the oldest first
 	Rivals int           // other binds that look for theirs
 	Strays bool          // binds came without one lately
 	Waited time.Duration // since the bind came
@@ -201,16 +201,18 @@ func (d *decision) inWindow(f *verified.Proof) Verdict {
 		return Verdict{Do: Look, Login: -1}
 	}
 	open := d.p.Logins.Open
-	if len(open) == 0 || several(open) || len(open[0].Codes) == 0 || d.proved(verified.ByName, open[0].Codes, open[0].Home) != nil {
+	one, _ := Only(open)
+	if one < 0 || len(open[one].Codes) == 0 || d.proved(verified.ByName, open[one].Codes, open[one].Home) != nil {
 		return admit(f)
 	}
-	return Verdict{Do: Prove, Window: f, Login: 0}
+	return Verdict{Do: Prove, Window: f, Login: one}
 }
 
 // join decides for a bind whose code stands in a login search, if it has one.
 func (d *decision) join() Verdict {
 	in := d.p.Logins
-	if len(in.Open) == 0 {
+	all := due(in.Open)
+	if len(all) == 0 {
 		// Of a login that sends its name each time, or by a client that
 		// remembers what it found for the name.
 		if d.find(func(f *verified.Proof) bool { return f.Way == verified.ByName }) != nil {
@@ -218,26 +220,46 @@ func (d *decision) join() Verdict {
 		}
 		return prove
 	}
-	one, n := Only(in.Open)
-	var f *verified.Proof
-	if one >= 0 {
-		f = d.proved(verified.ByName, in.Open[one].Codes, in.Open[one].Home)
-	} else {
-		one, n, f = d.any(in.Open)
-	}
+	by := d.all(all, in.Open)
+	one, _ := Only(in.Open)
+	more := in.Rivals >= len(all) // binds than logins
 	switch {
-	case one < 0 && in.Waited < Patience:
+	case by == nil && one < 0 && in.Waited < Patience: // they differ
 		return Verdict{Do: Wait, For: Patience - in.Waited, Login: -1}
-	case one < 0:
+	case by == nil && one < 0:
 		return Verdict{Do: Undecided, Login: -1}
-	case f == nil:
-		return Verdict{Do: Prove, Login: one}
-	case in.Waited < login.Hold && (in.Strays || in.Rivals >= n):
+	case (more || in.Strays) && in.Waited < login.Hold:
 		return Verdict{Do: Wait, For: login.Hold - in.Waited, Login: -1}
-	case in.Rivals >= n: // there are more binds than logins
+	case more:
 		return Verdict{Do: Undecided, Login: -1}
+	case by == nil:
+		return Verdict{Do: Prove, Login: one}
 	}
-	return Verdict{Do: Admit, By: f, Login: one}
+	return Verdict{Do: Admit, By: by, Login: all[len(all)-1]}
+}
+
+// all returns the proof of the newest of some logins, if the codes of all of
+// them are proved. Then it does not matter to which one the bind belongs: if it
+// takes that of a later bind, that one finds its.
+func (d *decision) all(which []int, open []Login) (newest *verified.Proof) {
+	for _, i := range which {
+		if newest = d.proved(verified.ByName, open[i].Codes, open[i].Home); newest == nil {
+			return nil
+		}
+	}
+	return newest
+}
+
+// due returns the indices of the login searches whose bind may be on its way:
+// the fresh ones, or if there are none, all.
+func due(open []Login) (all []int) {
+	fresh := slices.ContainsFunc(open, func(l Login) bool { return l.Fresh })
+	for i, l := range open {
+		if l.Fresh || !fresh {
+			all = append(all, i)
+		}
+	}
+	return all
 }
 
 // any returns one of several logins, how many there are, and its proof, if all
@@ -260,27 +282,14 @@ func (d *decision) any(open []Login) (one, n int, f *verified.Proof) {
 // many searches there are for it; -1 if there are several logins. Where some
 // are fresh, it is one of those.
 func Only(open []Login) (one, n int) {
-	one = -1
-	for _, fresh := range []bool{true, false} {
-		for i := range open {
-			switch {
-			case fresh && !open[i].Fresh:
-				continue
-			case one >= 0 && open[i].Group != open[one].Group:
-				return -1, len(open)
-			case one < 0:
-				one = i
-			}
-			n++
-		}
-		if one >= 0 {
-			return one, n
+	all := due(open)
+	for _, i := range all {
+		if open[i].Group != open[all[0]].Group {
+			return -1, len(all)
 		}
 	}
-	return -1, 0
-}
-
-func several(open []Login) bool {
-	one, n := Only(open)
-	return n > 0 && one < 0
+	if len(all) == 0 {
+		return -1, 0
+	}
+	return all[0], len(all)
 }

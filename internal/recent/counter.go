@@ -29,10 +29,10 @@ func NewCounter(window time.Duration, max int) Counter {
 func (c *Counter) find(key Digest, now time.Time) (tally, bool) {
 	t, ok := c.tallies.Get(key)
 	// A clock that was set back must not stretch the window.
-	if age := now.Sub(t.since); !ok || age < 0 || age >= c.window {
+	if age := now.Sub(t.since); age < 0 || age >= c.window {
 		return tally{}, false
 	}
-	return t, true
+	return t, ok
 }
 
 // N returns what was counted under a key.
@@ -43,8 +43,8 @@ func (c *Counter) N(key Digest, now time.Time) int {
 
 // Has reports that a secret is among the latest 16 that were counted.
 func (c *Counter) Has(key, secret Digest, now time.Time) bool {
-	t, ok := c.find(key, now)
-	if !ok || secret == (Digest{}) {
+	t, _ := c.find(key, now)
+	if secret == (Digest{}) {
 		return false
 	}
 	for _, s := range t.last[:min(t.n, secrets)] {

@@ -1,0 +1,507 @@
+package login
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// desk is a Tracker whose clock stands still, and bob's searches and binds.
+type desk struct {
+	*Tracker
+	t   *testing.T
+	now time.Time
+}
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{t: t, now: time.Unix(1e9, 0)}
+	d.Tracker = New(func() time.Time { return d.now })
+	return d
+}
+
+// search searches for bob, and returns the id of the search.
+func (d *desk) search(conn uint64, code string) uint64 {
+	d.Searched(conn, here, "nc", found("bob", "bob", code))
+	return d.last
+}
+
+func (d *desk) bind() *Bind { return d.Begin(here, "dc=x", "bob") }
+
+// refused has a bind come that is refused.
+func (d *desk) refused() {
+	b := d.bind()
+	defer b.End()
+	b.Refused()
+}
+
+func (d *desk) sees(what string, b *Bind, want ...string) {
+	d.t.Helper()
+	if got := seen(b); !slices.Equal(got, want) {
+		d.t.Errorf("%s: the bind sees %q, want %q", what, got, want)
+	}
+}
+
+// wants fails unless a bind that comes now sees these logins.
+func (d *desk) wants(what string, want ...string) {
+	d.t.Helper()
+	b := d.bind()
+	defer b.End()
+	d.sees(what, b, want...)
+}
+
+// What was searched for after a bind came cannot be its login.
+func TestBindComesAfterItsSearch(t *testing.T) {
+	d := newDesk(t)
+	early := d.bind()
+	d.search(1, "111111")
+	b := d.bind()
+	d.search(2, "222222")
+	d.sees("before any search", early)
+	d.sees("between two searches", b, "bob/111111")
+	d.sees("the same, asked again", b.Again(), "bob/111111")
+	d.wants("after both", "bob/111111", "bob/222222")
+	d.search(1, "111111") // once more on its connection
+	d.sees("its search replaced", b)
+	d.wants("oldest first", "bob/222222", "bob/111111")
+}
+
+// A bind comes within milliseconds of its search. Whether that was so does not
+// change while it waits.
+func TestFresh(t *testing.T) {
+	d := newDesk(t)
+	fresh := func(what string, b *Bind, want ...bool) {
+		t.Helper()
+		all, _ := b.Logins()
+		var got []bool
+		for _, l := range all {
+			got = append(got, l.Fresh)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	d.search(1, "111111")
+	b := d.bind()
+	d.now = d.now.Add(freshFor - 1)
+	d.search(2, "222222")
+	fresh("at the last moment", d.bind(), true, true)
+	d.now = d.now.Add(1)
+	fresh("too late", d.bind(), false, true)
+	d.now = d.now.Add(time.Hour)
+	fresh("a bind that came long ago", b, true)
+	fresh("entered again", b.Again(), true)
+	fresh("much later", d.bind(), false, false)
+}
+
+// What a bind is told of a login is what stood in its search.
+func TestLogin(t *testing.T) {
+	d := newDesk(t)
+	id := d.search(1, "123456")
+	all, _ := d.bind().Logins()
+	want := Login{ID: id, Name: "bob", Code: "123456", Searcher: "nc", Fresh: true}
+	if len(all) != 1 || all[0] != want {
+		t.Errorf("%#v, want %#v", all, want)
+	}
+}
+
+func TestTake(t *testing.T) {
+	d := newDesk(t)
+	take := func(what string, id uint64, want bool) {
+		t.Helper()
+		if got := take(d.Tracker, id); got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	back := func(id uint64) { d.bind().Return(id) }
+	take("what is not there", 1, false)
+	d.search(1, "123456")
+	take("a code", 1, true)
+	take("a code again", 1, false)
+	back(1)
+	take("a code given back", 1, true)
+	d.search(1, "123456")
+	take("a code of a search that was replaced", 1, false)
+	back(1)
+	take("the same, given back", 1, false)
+	d.now = d.now.Add(codeLife)
+	take("a code in time", 2, true)
+	back(2)
+	d.now = d.now.Add(1)
+	take("a code too late", 2, false)
+	d.search(1, "123456")
+	serve(d.Tracker, 3)
+	take("a code after the bind", 3, false)
+	d.search(2, "123456")
+	take("a code after the bind, which another login waits for as well", 3, true)
+	d.search(1, "")
+	take("no code", d.last, false)
+}
+
+func TestServe(t *testing.T) {
+	d := newDesk(t)
+	served := func(what string, id uint64, want bool) {
+		t.Helper()
+		if got := serve(d.Tracker, id); got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	served("what is not there", 1, false)
+	d.search(1, "111111")
+	served("a login", 1, true)
+	served("the same", 1, false)
+	d.search(2, "111111")
+	d.search(3, "222222")
+	served("another search for it", 1, true)
+	d.wants("both served", "bob/222222")
+	d.Closed(3)
+	d.search(4, "111111")
+	d.Closed(4) // one that served is over, and this may be it
+	d.wants("one that served ended", "bob/111111")
+	d.Closed(1)
+	d.Closed(2)
+	d.wants("all are over")
+
+	one, two := d.search(1, "111111"), d.search(2, "111111")
+	served("one of two", one, true)
+	served("the other by the same id", one, true)
+	served("a third", one, false)
+	if take(d.Tracker, one) || take(d.Tracker, two) {
+		t.Error("a code is handed over after all binds")
+	}
+	d.search(1, "111111") // now there is one that serves, between two that do not
+	d.search(3, "111111")
+	d.Closed(3)
+	d.wants("what ends is the one that served", "bob/111111", "bob/111111")
+}
+
+// A wrong password is of a login search as any other bind: one that lingers
+// since its client is slowed down must not be in the way of the owner's.
+func TestRefused(t *testing.T) {
+	t.Run("the one login", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.refused()
+		d.wants("marked")
+		d.search(2, "123456")
+		d.wants("another beside it", "bob/123456")
+		d.search(3, "666666")
+		d.wants("another search for it", "bob/123456")
+		d.now = d.now.Add(refusedFor - 1)
+		d.wants("to the last moment", "bob/123456")
+		d.now = d.now.Add(1)
+		d.wants("expired", "bob/666666", "bob/123456", "bob/666666")
+	})
+	t.Run("for this user and address only", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "")
+		d.refused()
+		d.Searched(2, there, "nc", found("bob", "bob", ""))
+		if got := expected(d.Tracker, there, "dc=x", "bob"); len(got) != 1 {
+			t.Errorf("from another address: %q", got)
+		}
+	})
+	t.Run("searches for the same login", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "666666")
+		d.refused()
+		d.wants("marked")
+	})
+	t.Run("several logins", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		d.refused()
+		d.wants("none is marked", "bob/666666", "bob/123456")
+	})
+	t.Run("none", func(t *testing.T) {
+		d := newDesk(t)
+		b := d.bind()
+		d.search(1, "123456") // later than the bind
+		b.Refused()
+		d.wants("nothing is marked", "bob/123456")
+	})
+	t.Run("never one that was granted", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "123456")
+		serve(d.Tracker, 1)
+		d.search(1, "123456")
+		d.refused()
+		d.wants("granted before", "bob/123456")
+		d.search(2, "666666")
+		d.refused()
+		d.wants("so it was the other", "bob/123456")
+		d.now = d.now.Add(goodFor - 1)
+		d.Closed(2)
+		d.refused()
+		d.wants("to the last moment", "bob/123456")
+		d.now = d.now.Add(1)
+		d.refused()
+		d.wants("long ago")
+	})
+	t.Run("a grant lifts it", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "123456")
+		b := d.bind()
+		d.refused()
+		b.Serve(1)
+		d.search(1, "123456")
+		d.wants("granted since", "bob/123456")
+	})
+	// The stranger's next wrong password is of the login that is marked, and
+	// not of the owner's new one.
+	t.Run("one that is marked", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "")
+		d.refused()
+		d.search(2, "123456")
+		d.search(3, "")
+		d.refused()
+		d.wants("the owner's is not", "bob/123456")
+	})
+	t.Run("one that is marked, beside others that are not", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "")
+		d.refused()
+		d.search(2, "123456")
+		d.search(3, "654321")
+		d.search(4, "")
+		d.refused()
+		d.Closed(3)
+		d.wants("it was that one's", "bob/123456")
+	})
+	t.Run("one after the other", func(t *testing.T) {
+		d := newDesk(t)
+		for i := range uint64(5) {
+			d.search(i, fmt.Sprint("66666", i))
+			d.refused()
+		}
+		d.search(7, "123456")
+		d.wants("all of them are marked", "bob/123456")
+		d.now = d.now.Add(refusedFor)
+		d.Closed(7)
+		d.search(8, "777777")
+		d.refused()
+		d.search(9, "123456")
+		for i := range uint64(5) {
+			d.Closed(i)
+		}
+		d.wants("those that linger had their binds", "bob/123456")
+	})
+	t.Run("one that serves a bind", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "123456")
+		serve(d.Tracker, 1)
+		d.now = d.now.Add(goodFor)
+		d.refused()
+		d.search(2, "123456")
+		d.wants("nothing waited for a bind", "bob/123456")
+	})
+}
+
+// Rivals are those whose password is right, and who may want the same login:
+// they look for one, or went without a moment ago.
+func TestRivals(t *testing.T) {
+	d := newDesk(t)
+	b := d.bind()
+	rivals := func(what string, want int) {
+		t.Helper()
+		if got := b.Rivals(); got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
+		}
+	}
+	rivals("alone", 0)
+	b.Right()
+	rivals("itself", 0)
+	again := b.Again()
+	again.Right()
+	rivals("itself again", 0)
+	other := d.bind()
+	rivals("another who may have the wrong password", 0)
+	other.Right()
+	rivals("with the right one", 1)
+	more := other.Again()
+	rivals("the same again", 1)
+	other.End()
+	rivals("not all ended it", 1)
+	more.End()
+	rivals("all did", 0)
+
+	d.Begin(there, "dc=x", "bob").Right()
+	d.Begin(here, "dc=x", "eve").Right()
+	d.Begin(there, "dc=x", "bob").Stray()
+	rivals("elsewhere, and others", 0)
+
+	gone := d.bind()
+	gone.Right()
+	gone.Stray()
+	gone.End()
+	d.now = d.now.Add(Hold / 2)
+	d.bind().Stray()
+	rivals("went without", 2)
+	d.now = d.now.Add(Hold/2 - 1)
+	rivals("the last moment", 2)
+	d.now = d.now.Add(1)
+	rivals("one long ago", 1)
+	d.now = d.now.Add(-Hold)
+	rivals("a clock set back", 2)
+	d.now = d.now.Add(-Hold)
+	rivals("a clock set back by Hold: they do not count for long", 0)
+	d.now = d.now.Add(4 * Hold)
+	rivals("both long ago", 0)
+}
+
+// However many went without a login, the latest ones are known.
+func TestManyStrays(t *testing.T) {
+	d := newDesk(t)
+	for range 2 * maxLeft {
+		d.bind().Stray()
+	}
+	b := d.bind()
+	if got := b.Rivals(); got != maxLeft {
+		t.Errorf("%d rivals, want %d", got, maxLeft)
+	}
+	d.now = d.now.Add(Hold / 2)
+	for range maxLeft {
+		d.bind().Stray()
+	}
+	d.now = d.now.Add(Hold / 2)
+	if got := b.Rivals(); got != maxLeft {
+		t.Errorf("%d rivals of late, want %d", got, maxLeft)
+	}
+	d.bind().Stray()
+	d.now = d.now.Add(Hold)
+	d.bind().Stray()
+	if s, _ := d.strays.Get(b.user); len(s.left) != 1 {
+		t.Errorf("%d are kept, want 1", len(s.left))
+	}
+}
+
+func TestStrays(t *testing.T) {
+	d := newDesk(t)
+	b := d.bind()
+	strays := func(what string, want bool) {
+		t.Helper()
+		if got := b.Strays(); got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	strays("none", false)
+	d.Begin(there, "dc=x", "bob").Stray()
+	strays("elsewhere", false)
+	d.bind().Stray()
+	strays("one", true)
+	d.now = d.now.Add(strayFor - 1)
+	strays("the last moment", true)
+	d.now = d.now.Add(1)
+	strays("long ago", false)
+	d.now = d.now.Add(-2 * strayFor)
+	strays("a clock set back: no longer than that", false)
+	d.now = d.now.Add(strayFor + 1)
+	b.Stray()
+	d.now = d.now.Add(strayFor - 1)
+	strays("the latest counts", true)
+}
+
+// A bind that waits is told when its logins may be others.
+func TestChanged(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		then func(d *desk, other *Bind)
+		want bool
+	}{
+		{"a search", func(d *desk, _ *Bind) { d.search(3, "333333") }, false},
+		{"a read", func(d *desk, _ *Bind) { d.Searched(2, here, "nc", read("bob")) }, false},
+		{"its search replaced", func(d *desk, _ *Bind) { d.search(1, "333333") }, true},
+		{"its connection closed", func(d *desk, _ *Bind) { d.Closed(1) }, true},
+		{"another closed", func(d *desk, _ *Bind) { d.Closed(7) }, false},
+		{"a bind begins", func(d *desk, _ *Bind) { d.bind() }, false},
+		{"a bind ends", func(d *desk, other *Bind) { other.End() }, true},
+		{"a bind ends twice", func(d *desk, other *Bind) {
+			other.End()
+			all, changed := d.waits()
+			other.End()
+			if isClosed(changed) || len(all) != 2 {
+				d.t.Error("the second end ended something")
+			}
+		}, true},
+		{"somebody else's bind ends", func(d *desk, _ *Bind) { d.Begin(here, "dc=x", "eve").End() }, false},
+		{"a wrong password", func(d *desk, other *Bind) { d.Closed(2); d.refused() }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.search(1, "111111")
+			d.search(2, "222222")
+			other := d.bind()
+			_, changed := d.waits()
+			tt.then(d, other)
+			if got := isClosed(changed); got != tt.want {
+				t.Errorf("told: %v, want %v", got, tt.want)
+			}
+		})
+	}
+	t.Run("the mark of a wrong password", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "111111")
+		other := d.bind()
+		_, changed := d.waits()
+		if other.Refused(); !isClosed(changed) {
+			t.Error("not told")
+		}
+		d.wants("marked")
+	})
+}
+
+// waits has a bind wait for its logins to change.
+func (d *desk) waits() ([]Login, <-chan struct{}) { return d.bind().Logins() }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// A bind is over when all who answer it have ended it, each as often as it
+// likes.
+func TestEnd(t *testing.T) {
+	for _, order := range [][]int{{0, 1}, {1, 0}, {0, 0, 1, 1, 0}, {1, 1, 1, 0}} {
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			d := newDesk(t)
+			b := d.bind()
+			both := []*Bind{b, b.Again()}
+			b.Right()
+			ended := map[int]bool{}
+			for _, i := range order {
+				both[i].End()
+				ended[i] = true
+				want := 1
+				if len(ended) == 2 {
+					want = 0
+				}
+				other := d.bind()
+				if got := other.Rivals(); got != want {
+					t.Errorf("after %v: %d rivals, want %d", ended, got, want)
+				}
+				other.End()
+			}
+			empty(t, d.Tracker)
+		})
+	}
+	t.Run("entered again after its end", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "111111")
+		b := d.bind()
+		d.search(2, "222222")
+		b.End()
+		again := b.Again()
+		d.sees("as of when it came", again, "bob/111111")
+		again.End()
+		d.Closed(1)
+		d.Closed(2)
+		empty(t, d.Tracker)
+	})
+}
