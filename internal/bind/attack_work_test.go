@@ -17,6 +17,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/pairing"
+	"ldapd/internal/password"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
 )
@@ -267,7 +268,7 @@ groups:
 		t.Run(tt.name, func(t *testing.T) {
 			p := bind.New(bind.Options{
 				Directory:      func(ldap.DN) (bind.Directory, error) { return trees[0], nil },
-				Authenticator:  local.NewAuthenticator(file, cache.NewMemory(c.Now), c.Now),
+				Authenticator:  local.NewAuthenticator(file, cache.NewMemory(c.Now), password.NewQueue(), c.Now),
 				CodeInPassword: true, CodeInUsername: true, Separator: ";",
 				Memory: bind.Memory{Scope: bind.ScopeLogin}, Logins: logins, Now: c.Now,
 			})

@@ -87,7 +87,7 @@ func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) 
 	}
 	for i := range b.readings {
 		r := &b.readings[i]
-		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
+		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password, b.req.Addr)
 		if err != nil {
 			return Granted{}, false, couldNotTell(err)
 		}

@@ -65,7 +65,7 @@ func (p *Pipeline) byWindow(ctx context.Context, b *login, denied *Denied) Grant
 func (p *Pipeline) prove(ctx context.Context, b *login, password Secret, g Granted, change func(*verified.Credential)) {
 	now := p.Now()
 	var old *verified.Session
-	err := p.Book.Prove(ctx, b.key, b.epoch, b.account.Username, password, func(c *verified.Credential) {
+	err := p.Book.Prove(ctx, b.key, b.epoch, b.account.Username, password, b.req.Addr, func(c *verified.Credential) {
 		if c.FactorStamp != b.factorStamp {
 			c.Proofs = nil // of a factor that the user no longer has
 		}

@@ -147,7 +147,7 @@ func (p *Pipeline) reminder(c *verified.Credential) *verified.Proof {
 
 // askFlow asks by a flow that needs nothing of the user.
 func (p *Pipeline) askFlow(ctx context.Context, b *login, r *reading) (err error) {
-	if _, b.epoch, err = p.Book.Search(ctx, b.key, r.Password); err != nil {
+	if _, b.epoch, err = p.Book.Search(ctx, b.key, r.Password, b.req.Addr); err != nil {
 		return err
 	}
 	return p.renew(ctx, b, r)

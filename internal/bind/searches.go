@@ -3,6 +3,7 @@ package bind
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type search struct {
 
 // of looks for the credential of a password, whatever it costs. The error is
 // that of the context; whether the store could be asked stands in the result.
-func (s *searches) of(ctx context.Context, subject string, k verified.Key, password Secret) (search, error) {
+func (s *searches) of(ctx context.Context, subject string, k verified.Key, password Secret, from netip.Addr) (search, error) {
 	id := s.id(subject, k, password)
 	if c, _ := s.book.Find(k, password); c == nil {
 		if r, ok := s.vain(id); ok {
@@ -54,7 +55,7 @@ func (s *searches) of(ctx context.Context, subject string, k verified.Key, passw
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), searchTime)
 		defer cancel()
 		r := search{at: s.now()}
-		r.found, r.epoch, r.err = s.book.Search(ctx, k, password)
+		r.found, r.epoch, r.err = s.book.Search(ctx, k, password, from)
 		if r.found == nil && r.err == nil {
 			s.add(id, r)
 		}

@@ -92,7 +92,7 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (*login, erro
 		if b.known {
 			p.identify(b)
 		}
-		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password)
+		found, err := p.searches.of(ctx, b.subject(), b.lookup(), r.Password, b.req.Addr)
 		if err != nil {
 			return nil, couldNotTell(err)
 		}

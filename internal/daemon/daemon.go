@@ -25,6 +25,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/pairing"
+	"ldapd/internal/password"
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
@@ -106,8 +107,10 @@ func (d *Daemon) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	hashes := password.NewQueue()
+	m.waiting(hashes.Waiting)
 	d.book, err = openBook(ctx, cfg, d.store, verified.Options{
-		Keys: keys, Now: d.now, Log: d.log.Named("verified"), Metrics: verified.NewMetrics(m.registry),
+		Keys: keys, Hashes: hashes, Now: d.now, Log: d.log.Named("verified"), Metrics: verified.NewMetrics(m.registry),
 	})
 	if err != nil {
 		return err
@@ -121,7 +124,7 @@ func (d *Daemon) open(o Options) (err error) {
 	m.certificate(d.certs.Expires)
 	shown := certs.NewSet(d.certs)
 	d.served = &served{metrics: m}
-	file := usersFile{codes: d.store, log: d.log, metrics: m, now: d.now}
+	file := usersFile{codes: d.store, hashes: hashes, log: d.log, metrics: m, now: d.now}
 	if cfg.Backend == config.BackendAuthentik {
 		d.backend, err = openOutpost(cfg, o.Version, d.served, file, shown, func(hash string) { d.binds.SessionEnded(hash) })
 	} else {

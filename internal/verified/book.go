@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/cache"
+	"ldapd/internal/password"
 	"ldapd/internal/secret"
 )
 
@@ -49,6 +49,7 @@ type Options struct {
 	Now     func() time.Time // nil: time.Now
 	Log     *zap.Logger      // nil: none
 	Metrics *Metrics         // nil: none
+	Hashes  *password.Queue  // to wait in for computing slow hashes; nil: one of its own
 }
 
 // Book holds the records of all users in memory, and keeps them in a store,
@@ -64,8 +65,8 @@ type Book struct {
 	log     *zap.Logger
 	metrics *Metrics
 
-	fast   *macs         // of passwords, by a key of this process
-	hashes chan struct{} // turns to compute slow ones
+	fast   *macs // of passwords, by a key of this process
+	hashes *password.Queue
 
 	reads, writes, follows outage
 
@@ -141,12 +142,15 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
+	if o.Hashes == nil {
+		o.Hashes = password.NewQueue()
+	}
 	own := make([]byte, keySize)
 	rand.Read(own) // never fails
 	b := &Book{
 		store: o.Store, keys: o.Keys, now: o.Now, log: o.Log, metrics: o.Metrics,
 		fast:     newMACs(own),
-		hashes:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		hashes:   o.Hashes,
 		reload:   make(chan struct{}, 1),
 		save:     make(chan struct{}, 1),
 		settling: make(chan struct{}, 1),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -52,8 +53,8 @@ func openWith(t testing.TB, s Store, k Keys) *Book {
 // prove is Search and Prove, as a bind does it.
 func prove(t testing.TB, b *Book, k Key, password secret.String, change func(c *Credential)) {
 	t.Helper()
-	_, epoch, _ := b.Search(t.Context(), k, password)
-	if err := b.Prove(t.Context(), k, epoch, "alice", password, change); err != nil {
+	_, epoch, _ := b.Search(t.Context(), k, password, netip.Addr{})
+	if err := b.Prove(t.Context(), k, epoch, "alice", password, netip.Addr{}, change); err != nil {
 		t.Fatalf("prove: %v", err)
 	}
 }
@@ -65,7 +66,7 @@ func at(when time.Time) func(c *Credential) {
 // must returns the credential of a password, by Search.
 func must(t testing.TB, b *Book, k Key, password secret.String) *Credential {
 	t.Helper()
-	c, _, err := b.Search(t.Context(), k, password)
+	c, _, err := b.Search(t.Context(), k, password, netip.Addr{})
 	if err != nil || c == nil {
 		t.Fatalf("search: %v, %v, want a credential", c, err)
 	}
@@ -74,7 +75,7 @@ func must(t testing.TB, b *Book, k Key, password secret.String) *Credential {
 
 func mustNot(t testing.TB, b *Book, k Key, password secret.String) {
 	t.Helper()
-	if c, _, err := b.Search(t.Context(), k, password); err != nil || c != nil {
+	if c, _, err := b.Search(t.Context(), k, password, netip.Addr{}); err != nil || c != nil {
 		t.Fatalf("search: %v, %v, want nothing", c, err)
 	}
 }
@@ -244,14 +245,14 @@ func TestRevoke(t *testing.T) {
 			b := open(t, store)
 			prove(t, b, alice, "right", at(start))
 			prove(t, b, bob, "bob's", at(start))
-			_, epoch, _ := b.Search(t.Context(), alice, "right")
+			_, epoch, _ := b.Search(t.Context(), alice, "right", netip.Addr{})
 			if err := tt.revoke(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
 			if c, cold := b.Find(alice, "right"); c != nil || cold {
 				t.Errorf("found %v, cold %v", c, cold)
 			}
-			err := b.Prove(t.Context(), alice, epoch, "alice", "right", at(start))
+			err := b.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, at(start))
 			if !errors.Is(err, ErrRevoked) || !errors.Is(err, cache.ErrRevoked) {
 				t.Errorf("a flow that began before was recorded: %v", err)
 			}

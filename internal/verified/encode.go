@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"ldapd/internal/password"
 	"ldapd/internal/secret"
 )
 
@@ -157,7 +158,7 @@ func marshal(r *Record) ([]byte, error) {
 		c := &r.Credentials[i]
 		v := c.verifier
 		j := credentialJSON{
-			ID: c.ID, Hash: hashJSON{v.key, v.memory, v.time, v.threads, v.slow[:]},
+			ID: c.ID, Hash: hashJSON{v.key, v.cost.Memory, v.cost.Time, v.cost.Threads, v.slow[:]},
 			Search: c.Search, Factored: c.Factored, Doubt: c.Doubt,
 			PasswordStamp: c.PasswordStamp, FactorStamp: c.FactorStamp,
 			First: micros(c.First), Proved: micros(c.Proved), Told: micros(c.Told),
@@ -196,8 +197,8 @@ func (k Keys) unmarshal(plain []byte) (*Record, error) {
 	ids := make(map[string]bool)
 	for i := range in.Credentials {
 		j := &in.Credentials[i]
-		v := &verifier{scheme: scheme{j.Hash.Key, cost{j.Hash.Memory, j.Hash.Time, j.Hash.Threads}}}
-		if j.ID == "" || ids[j.ID] || !v.valid() || len(j.Hash.Sum) != len(v.slow) {
+		v := &verifier{scheme: scheme{j.Hash.Key, password.Cost{Memory: j.Hash.Memory, Time: j.Hash.Time, Threads: j.Hash.Threads}}}
+		if j.ID == "" || ids[j.ID] || !v.cost.Valid() || len(j.Hash.Sum) != len(v.slow) {
 			return nil, errDamaged
 		}
 		ids[j.ID] = true

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -192,7 +193,7 @@ func TestUnreadable(t *testing.T) {
 	mustNot(t, b, k, "right")
 	prove(t, b, k, "right", at(start))
 	must(t, openWith(t, store, cheap(t, 1)), k, "right")
-	if _, _, err := b.Search(t.Context(), Key{alice.Base, ""}, "x"); err == nil {
+	if _, _, err := b.Search(t.Context(), Key{alice.Base, ""}, "x", netip.Addr{}); err == nil {
 		t.Error("somebody without an id is somebody")
 	}
 }
@@ -250,8 +251,8 @@ func TestRotation(t *testing.T) {
 
 func TestTooLarge(t *testing.T) {
 	b := openWith(t, cache.NewMemory(nil), cheap(t, 1))
-	_, epoch, _ := b.Search(t.Context(), alice, "right")
-	err := b.Prove(t.Context(), alice, epoch, "alice", "right", func(c *Credential) {
+	_, epoch, _ := b.Search(t.Context(), alice, "right", netip.Addr{})
+	err := b.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, func(c *Credential) {
 		c.Session = &Session{State: secret.String(strings.Repeat("x", maxValue))}
 	})
 	if !errors.Is(err, errSize) {
@@ -306,7 +307,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		for i := range r.Credentials {
 			c := &r.Credentials[i]
-			if len(c.Proofs) > maxProofs || !c.valid() || keys.all[c.key] == nil {
+			if len(c.Proofs) > maxProofs || !c.cost.Valid() || keys.all[c.key] == nil {
 				t.Fatalf("a credential is %+v", c)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ldapd/internal/password"
 )
 
 // keySize is the size of a key, in bytes.
@@ -31,7 +33,7 @@ type Keys struct {
 	current *key
 	all     map[string]*key // by id
 	old     []*key          // in the order given
-	cost    cost            // of new hashes
+	cost    password.Cost   // of new hashes
 }
 
 // key is what was derived from one key.
@@ -53,7 +55,7 @@ func ParseKeys(current string, old []string) (Keys, error) {
 	if err != nil {
 		return Keys{}, fmt.Errorf("key: %w", err)
 	}
-	keys := Keys{current: k, all: map[string]*key{k.id: k}, cost: cost{newMemory, newTime, newThreads}}
+	keys := Keys{current: k, all: map[string]*key{k.id: k}, cost: password.NewCost}
 	for i, text := range old {
 		o, err := parseKey(text)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"ldapd/internal/secret"
@@ -21,8 +22,8 @@ import (
 // revoked since the epoch, which is from Search. What makes no difference but
 // in a time, by less than a second, is not recorded. The end of ctx is of no
 // effect, because what was proved may have used up a code; Prove takes seconds
-// at most.
-func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, password secret.String, change func(c *Credential)) error {
+// at most. from is as for Search.
+func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, password secret.String, from netip.Addr, change func(c *Credential)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
 	u, err := b.user(k)
@@ -52,8 +53,12 @@ func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, 
 			return err
 		}
 		// There are as many schemes as credentials.
-		if p.slow[p.lacks], err = b.hash(ctx, p.lacks, k, password); err != nil {
-			return err
+		err = b.hashes.Do(ctx, from, func() {
+			b.metrics.hashes.Inc()
+			p.slow[p.lacks] = b.keys.hash(p.lacks, k, password)
+		})
+		if err != nil {
+			return fmt.Errorf("hash a password: %w", err)
 		}
 	}
 }

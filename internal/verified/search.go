@@ -3,6 +3,8 @@ package verified
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 
 	"go.uber.org/zap"
 
@@ -20,14 +22,15 @@ import (
 // store, and one slow hash. (For a user of whose hashes some are by an old key
 // it takes one for each key, until the passwords were proved again.) So its
 // time does not tell whether somebody has logged in here. Limits are the
-// caller's business.
-func (b *Book) Search(ctx context.Context, k Key, password secret.String) (c *Credential, epoch uint64, err error) {
+// caller's business, but for the turns to compute hashes: those of one address,
+// from, take theirs one after the other.
+func (b *Book) Search(ctx context.Context, k Key, password secret.String, from netip.Addr) (c *Credential, epoch uint64, err error) {
 	u, err := b.user(k)
 	if err != nil {
 		return nil, 0, err
 	}
 	epoch, err = b.load(ctx, u)
-	c, hashErr := b.compare(ctx, u, password)
+	c, hashErr := b.compare(ctx, u, password, from)
 	if c != nil {
 		return c, epoch, err
 	}
@@ -106,34 +109,37 @@ func (b *Book) decode(k Key, value []byte) *Record {
 
 // compare looks for a password in memory, with one slow hash for each scheme
 // that is in use, or one in vain.
-func (b *Book) compare(ctx context.Context, u *user, password secret.String) (*Credential, error) {
+func (b *Book) compare(ctx context.Context, u *user, password secret.String, from netip.Addr) (found *Credential, err error) {
 	d := b.fast.of(u.key.Base, u.key.User, string(password))
 	if c, _ := b.recordOf(u).find(&d); c != nil {
 		return c, nil
 	}
-	leave, err := b.hashTurn(ctx)
+	err = b.hashes.Do(ctx, from, func() { found = b.compareInTurn(u, password, &d) })
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("hash a password: %w", err)
 	}
-	defer leave()
+	return found, nil
+}
+
+func (b *Book) compareInTurn(u *user, password secret.String, fast *digest) *Credential {
 	r := b.recordOf(u)
-	if c, _ := r.find(&d); c != nil {
-		return c, nil // somebody else was faster
+	if c, _ := r.find(fast); c != nil {
+		return c // somebody else was faster
 	}
 	current := b.keys.scheme()
 	for _, s := range r.coldSchemes(current) {
 		b.metrics.hashes.Inc()
 		slow := b.keys.hash(s, u.key, password)
-		if c := r.warm(s, &slow, &d); c != nil {
-			return c, nil
+		if c := r.warm(s, &slow, fast); c != nil {
+			return c
 		}
 		if s == current {
 			b.mu.Lock()
-			u.last = attempt{d, slow} // Prove may come next
+			u.last = attempt{*fast, slow} // Prove may come next
 			b.mu.Unlock()
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 func (b *Book) recordOf(u *user) *Record {

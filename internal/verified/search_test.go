@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +49,7 @@ func TestSearchCost(t *testing.T) {
 		{"several, some warm, wrong", many, "wrong", false, 1},
 	} {
 		hashes, loads := value(t, m.hashes), r.count(opLoad)
-		c, _, err := b.Search(t.Context(), tt.key, tt.password)
+		c, _, err := b.Search(t.Context(), tt.key, tt.password, netip.Addr{})
 		if err != nil || (c != nil) != tt.found {
 			t.Errorf("%s: %v, %v", tt.name, c, err)
 		}
@@ -71,22 +74,24 @@ func TestSearchCost(t *testing.T) {
 // As many hashes at a time as processors, and a caller may leave.
 func TestSearchTurns(t *testing.T) {
 	b := openWith(t, cache.NewMemory(nil), cheap(t, 1))
-	for range cap(b.hashes) {
-		b.hashes <- struct{}{}
+	release, taken := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() { b.hashes.Do(t.Context(), netip.Addr{}, func() { taken <- struct{}{}; <-release }) })
+		<-taken
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, _, err := b.Search(ctx, alice, "x")
+		_, _, err := b.Search(ctx, alice, "x", netip.Addr{})
 		done <- err
 	}()
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("search: %v", err)
 	}
-	for range cap(b.hashes) {
-		<-b.hashes
-	}
+	close(release)
+	wg.Wait()
 	mustNot(t, b, alice, "x")
 }
 
@@ -95,13 +100,13 @@ func TestProveCanceled(t *testing.T) {
 	store := cache.NewMemory(nil)
 	b := openWith(t, store, cheap(t, 1))
 	ctx, cancel := context.WithCancel(t.Context())
-	_, epoch, _ := b.Search(ctx, alice, "right")
+	_, epoch, _ := b.Search(ctx, alice, "right", netip.Addr{})
 	cancel()
-	if err := b.Prove(ctx, alice, epoch, "alice", "right", at(start)); err != nil {
+	if err := b.Prove(ctx, alice, epoch, "alice", "right", netip.Addr{}, at(start)); err != nil {
 		t.Fatal(err)
 	}
 	must(t, openWith(t, store, cheap(t, 1)), alice, "right")
-	if _, _, err := b.Search(ctx, alice, "wrong"); err == nil {
+	if _, _, err := b.Search(ctx, alice, "wrong", netip.Addr{}); err == nil {
 		t.Error("search with an ended context says that there is nothing")
 	}
 }
@@ -150,7 +155,7 @@ func BenchmarkSearchCold(b *testing.B) {
 		b.StopTimer()
 		book := open(b, store)
 		b.StartTimer()
-		if c, _, _ := book.Search(b.Context(), alice, "right"); c == nil {
+		if c, _, _ := book.Search(b.Context(), alice, "right", netip.Addr{}); c == nil {
 			b.Fatal("not found")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -27,9 +28,9 @@ func TestIdenticalProves(t *testing.T) {
 			b = b2
 		}
 		wg.Go(func() {
-			_, epoch, _ := b.Search(t.Context(), alice, "right")
+			_, epoch, _ := b.Search(t.Context(), alice, "right", netip.Addr{})
 			now := start.Add(time.Duration(i) * time.Microsecond)
-			err := b.Prove(t.Context(), alice, epoch, "alice", "right", func(c *Credential) {
+			err := b.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, func(c *Credential) {
 				c.Proved, c.Told = now, now
 				c.Proofs = []Proof{{ID: fmt.Sprint(i), Way: ByName, Code: b.Code(alice, "123456"), At: now}}
 			})
@@ -75,7 +76,7 @@ func TestWatch(t *testing.T) {
 		if c, cold := b2.Find(alice, "right"); c == nil || cold || !c.Told.Equal(start) {
 			t.Errorf("found %+v, %v", c, cold)
 		}
-		_, epoch, _ := b2.Search(t.Context(), alice, "right")
+		_, epoch, _ := b2.Search(t.Context(), alice, "right", netip.Addr{})
 		if err := b1.Revoke(t.Context(), alice); err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +87,7 @@ func TestWatch(t *testing.T) {
 		if _, _, ok := b2.BySession(alice.User); ok {
 			t.Error("the session is still there")
 		}
-		if err := b2.Prove(t.Context(), alice, epoch, "alice", "right", at(start)); !errors.Is(err, ErrRevoked) {
+		if err := b2.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, at(start)); !errors.Is(err, ErrRevoked) {
 			t.Errorf("a flow from before was recorded: %v", err)
 		}
 		prove(t, b2, alice, "right", at(start))
@@ -113,11 +114,11 @@ func TestWatch(t *testing.T) {
 func TestRevokedUnseen(t *testing.T) {
 	h := newHub()
 	b1, b2 := openWith(t, h.connect(), cheap(t, 1)), openWith(t, h.connect(), cheap(t, 1))
-	_, epoch, _ := b1.Search(t.Context(), alice, "right")
+	_, epoch, _ := b1.Search(t.Context(), alice, "right", netip.Addr{})
 	if err := b2.Revoke(t.Context(), alice); err != nil {
 		t.Fatal(err)
 	}
-	if err := b1.Prove(t.Context(), alice, epoch, "alice", "right", at(start)); !errors.Is(err, ErrRevoked) {
+	if err := b1.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, at(start)); !errors.Is(err, ErrRevoked) {
 		t.Errorf("recorded: %v", err)
 	}
 	mustNot(t, b1, alice, "right")
@@ -199,7 +200,7 @@ func converge(t *testing.T, rnd *rand.Rand) {
 			}
 			there[what{k, p}] = true
 		case n < 11:
-			c, _, _ := b.Search(t.Context(), k, p)
+			c, _, _ := b.Search(t.Context(), k, p, netip.Addr{})
 			if c == nil {
 				continue
 			}
@@ -208,7 +209,7 @@ func converge(t *testing.T, rnd *rand.Rand) {
 				t.Fatal(err)
 			}
 		case n < 13 && down < 0:
-			c, _, _ := b.Search(t.Context(), k, p)
+			c, _, _ := b.Search(t.Context(), k, p, netip.Addr{})
 			if (c != nil) != there[what{k, p}] {
 				t.Fatalf("found %v: %v", c, log)
 			}
@@ -239,7 +240,7 @@ func converge(t *testing.T, rnd *rand.Rand) {
 			log = append(log, fmt.Sprint("down ", i))
 			for _, k := range users { // so the epoch is known
 				must := books[i]
-				if _, _, err := must.Search(t.Context(), k, "x"); err != nil {
+				if _, _, err := must.Search(t.Context(), k, "x", netip.Addr{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -272,7 +273,7 @@ func converge(t *testing.T, rnd *rand.Rand) {
 		}
 		for _, k := range users {
 			for _, p := range passwords {
-				c, _, err := b.Search(t.Context(), k, p)
+				c, _, err := b.Search(t.Context(), k, p, netip.Addr{})
 				if err != nil || (c != nil) != there[what{k, p}] {
 					t.Errorf("replica %d, %s %s: %v, %v, want %v: %v", i, k.User, string(p), c != nil, err, there[what{k, p}], log)
 				}
@@ -308,11 +309,11 @@ func TestReplicasRace(t *testing.T) {
 				p := secret.String(fmt.Sprint(rnd.IntN(4)))
 				switch n := rnd.IntN(12); {
 				case n < 6:
-					_, epoch, err := b.Search(t.Context(), k, p)
+					_, epoch, err := b.Search(t.Context(), k, p, netip.Addr{})
 					if err != nil {
 						t.Error(err)
 					}
-					err = b.Prove(t.Context(), k, epoch, "u", p, at(start.Add(time.Duration(step)*time.Minute)))
+					err = b.Prove(t.Context(), k, epoch, "u", p, netip.Addr{}, at(start.Add(time.Duration(step)*time.Minute)))
 					if err != nil && !errors.Is(err, ErrRevoked) {
 						t.Error(err)
 					}
