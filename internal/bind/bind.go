@@ -194,7 +194,7 @@ type login struct {
 	guarded  bool // the password ends like a code, where none may stand
 
 	// Of verified binds.
-	key                        verified.Key
+	key                        verified.User
 	passwordStamp, factorStamp string
 	epoch                      uint64  // of the record, from before the authentication
 	blind                      bool    // the store could not be asked

@@ -128,9 +128,9 @@ func (p *Pipeline) search(ctx context.Context, b *login) (Granted, bool, error) 
 
 // lookup returns the key to search by, one that nobody has for who is not
 // known.
-func (b *login) lookup() verified.Key {
+func (b *login) lookup() verified.User {
 	if !b.known {
-		return verified.Key{Base: b.account.Base, User: "nobody"}
+		return verified.User{Base: b.account.Base, UUID: "nobody"}
 	}
 	return b.key
 }
@@ -250,7 +250,7 @@ func (p *Pipeline) doubted(b *login, c *verified.Credential) bool {
 // identify notes whose verified binds are meant, and which credentials the user
 // has at the moment.
 func (p *Pipeline) identify(b *login) {
-	b.key = verified.Key{Base: b.account.Base, User: b.account.UUID}
+	b.key = verified.User{Base: b.account.Base, UUID: b.account.UUID}
 	if p.stamper != nil {
 		b.passwordStamp, b.factorStamp = p.stamper.Stamps(b.account)
 	}

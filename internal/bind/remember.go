@@ -117,7 +117,7 @@ func (p *Pipeline) add(proofs []verified.Proof, f verified.Proof) []verified.Pro
 }
 
 // forget removes a credential that turned out to be wrong.
-func (p *Pipeline) forget(ctx context.Context, k verified.Key, c *verified.Credential) {
+func (p *Pipeline) forget(ctx context.Context, k verified.User, c *verified.Credential) {
 	var left *verified.Session
 	err := p.Book.Update(ctx, k, c.ID, func(c *verified.Credential) bool {
 		left = c.Session

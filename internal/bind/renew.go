@@ -105,7 +105,7 @@ func (p *Pipeline) freshen(b *login, r *reading) {
 	default:
 		return
 	}
-	id := b.key.User + " " + b.key.Base + " " + c.ID
+	id := b.key.UUID + " " + b.key.Base + " " + c.ID
 	if !p.renewals.begin(id, now) {
 		return
 	}
@@ -266,7 +266,7 @@ func (p *Pipeline) Sweep(ctx context.Context) {
 			if now.Sub(c.Told) < max(p.Memory.MaxAge, p.Memory.StaleFor) {
 				continue
 			}
-			err := p.Book.Update(ctx, e.Key, c.ID, func(c *verified.Credential) bool {
+			err := p.Book.Update(ctx, e.User, c.ID, func(c *verified.Credential) bool {
 				return now.Sub(c.Told) < max(p.Memory.MaxAge, p.Memory.StaleFor)
 			})
 			if err != nil {

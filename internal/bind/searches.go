@@ -44,7 +44,7 @@ type search struct {
 
 // of looks for the credential of a password, whatever it costs. The error is
 // that of the context; whether the store could be asked stands in the result.
-func (s *searches) of(ctx context.Context, subject string, k verified.Key, password Secret, from netip.Addr) (search, error) {
+func (s *searches) of(ctx context.Context, subject string, k verified.User, password Secret, from netip.Addr) (search, error) {
 	id := s.id(subject, k, password)
 	if c, _ := s.book.Find(k, password); c == nil {
 		if r, ok := s.vain(id); ok {
@@ -82,7 +82,7 @@ func (s *searches) vain(id digest) (search, bool) {
 
 // forget is for a password that turned out right: it may be learned elsewhere
 // at any time, and revoked before that.
-func (s *searches) forget(subject string, k verified.Key, password Secret) {
+func (s *searches) forget(subject string, k verified.User, password Secret) {
 	id := s.id(subject, k, password)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +90,7 @@ func (s *searches) forget(subject string, k verified.Key, password Secret) {
 	delete(s.old, id)
 }
 
-func (s *searches) id(subject string, k verified.Key, password Secret) digest {
+func (s *searches) id(subject string, k verified.User, password Secret) digest {
 	return s.key.digest("search", subject, k.Base, string(password))
 }
 

@@ -170,16 +170,16 @@ func (p *Pipeline) SessionEnded(hash string) {
 		})
 		switch {
 		case err != nil:
-			p.Log.Error("verified bind not removed, though authentik ended its session", zap.String("uuid", k.User), zap.Error(err))
+			p.Log.Error("verified bind not removed, though authentik ended its session", zap.String("uuid", k.UUID), zap.Error(err))
 		case revoked:
-			p.Log.Info("verified bind ended, as authentik ended its session", zap.String("uuid", k.User))
+			p.Log.Info("verified bind ended, as authentik ended its session", zap.String("uuid", k.UUID))
 		}
 	})
 }
 
 // Revoke ends the verified binds of a user, and returns how many there were.
-func (p *Pipeline) Revoke(ctx context.Context, k verified.Key) (int, error) {
-	return p.revoke(func(e verified.Entry) bool { return e.Key == k }, func() error { return p.Book.Revoke(ctx, k) })
+func (p *Pipeline) Revoke(ctx context.Context, k verified.User) (int, error) {
+	return p.revoke(func(e verified.Entry) bool { return e.User == k }, func() error { return p.Book.Revoke(ctx, k) })
 }
 
 // RevokeAll is Revoke for every user.
@@ -195,7 +195,7 @@ func (p *Pipeline) revoke(of func(verified.Entry) bool, revoke func() error) (n 
 			continue
 		}
 		for _, c := range e.Record.Credentials {
-			p.endSession(e.Key.Base, c.Session)
+			p.endSession(e.User.Base, c.Session)
 			n++
 		}
 	}

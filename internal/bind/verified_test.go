@@ -488,7 +488,7 @@ func TestEnds(t *testing.T) {
 		{"revoked", func(h *house) {
 			h.mu.Unlock()
 			defer h.mu.Lock()
-			n, err := h.Revoke(h.Context(), verified.Key{Base: base, User: "uuid-alice"})
+			n, err := h.Revoke(h.Context(), verified.User{Base: base, UUID: "uuid-alice"})
 			if n != 1 || err != nil {
 				h.Errorf("revoked %d, %v", n, err)
 			}

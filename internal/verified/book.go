@@ -74,7 +74,7 @@ type Book struct {
 	settling     chan struct{} // held while everything is being revoked
 
 	mu       sync.RWMutex // for moments only
-	users    map[Key]*user
+	users    map[User]*user
 	sessions map[string]place // by hash
 	filled   int              // users that have a record
 	behind   bool             // the store was never read as a whole
@@ -87,14 +87,14 @@ type Book struct {
 	revoked    uint64 // when everything was
 	revokeAll  bool   // and the store is to be told
 	unsaved    map[*user]struct{}
-	stale      map[Key]struct{} // to be read again
+	stale      map[User]struct{} // to be read again
 	staleAll   bool
 	unreadable bool // was logged
 }
 
 // user is what is known of one; the lock is that of the Book.
 type user struct {
-	key  Key
+	key  User
 	name string        // in the store
 	turn chan struct{} // held while the store is asked or told about the user
 
@@ -114,13 +114,13 @@ type attempt struct{ fast, slow digest }
 
 // place is where a session is.
 type place struct {
-	key Key
+	key User
 	id  string
 }
 
 // Entry is a record in a list.
 type Entry struct {
-	Key
+	User
 	*Record
 }
 
@@ -154,10 +154,10 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 		reload:   make(chan struct{}, 1),
 		save:     make(chan struct{}, 1),
 		settling: make(chan struct{}, 1),
-		users:    make(map[Key]*user),
+		users:    make(map[User]*user),
 		sessions: make(map[string]place),
 		unsaved:  make(map[*user]struct{}),
-		stale:    make(map[Key]struct{}),
+		stale:    make(map[User]struct{}),
 		behind:   true,
 	}
 	b.reads.what, b.writes.what, b.follows.what = "read", "written", "followed"
@@ -172,8 +172,8 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 
 // Find looks for the credential of a password in memory, which takes
 // microseconds. cold says that Search may find what Find did not.
-func (b *Book) Find(k Key, password secret.String) (c *Credential, cold bool) {
-	d := b.fast.of(k.Base, k.User, string(password))
+func (b *Book) Find(k User, password secret.String) (c *Credential, cold bool) {
+	d := b.fast.of(k.Base, k.UUID, string(password))
 	b.mu.RLock()
 	u, cold := b.users[k], b.behind
 	var r *Record
@@ -206,14 +206,14 @@ func (r *Record) find(d *digest) (c *Credential, cold bool) {
 }
 
 // Code returns the digest of a one-time code of a user.
-func (b *Book) Code(k Key, code secret.String) Code {
-	return Code{b.keys.current.id, b.keys.current.codes.of(k.Base, k.User, string(code))}
+func (b *Book) Code(k User, code secret.String) Code {
+	return Code{b.keys.current.id, b.keys.current.codes.of(k.Base, k.UUID, string(code))}
 }
 
 // Matcher returns what tells whether a digest is that of a code of the user.
 // It computes one digest for each key, however many it is asked about, and is
 // for one goroutine.
-func (b *Book) Matcher(k Key, code secret.String) func(Code) bool {
+func (b *Book) Matcher(k User, code secret.String) func(Code) bool {
 	var last string // id of the key of d
 	var d digest
 	return func(c Code) bool {
@@ -222,14 +222,14 @@ func (b *Book) Matcher(k Key, code secret.String) func(Code) bool {
 			return false
 		}
 		if c.Key != last {
-			last, d = c.Key, by.codes.of(k.Base, k.User, string(code))
+			last, d = c.Key, by.codes.of(k.Base, k.UUID, string(code))
 		}
 		return equal(&d, (*digest)(&c.Sum))
 	}
 }
 
 // BySession finds the credential that a session was left for.
-func (b *Book) BySession(hash string) (k Key, id string, ok bool) {
+func (b *Book) BySession(hash string) (k User, id string, ok bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	p, ok := b.sessions[hash]
@@ -247,13 +247,13 @@ func (b *Book) All() []Entry {
 	}
 	b.mu.RUnlock()
 	slices.SortFunc(all, func(x, y Entry) int {
-		return cmp.Or(cmp.Compare(x.Username, y.Username), cmp.Compare(x.Base, y.Base), cmp.Compare(x.User, y.User))
+		return cmp.Or(cmp.Compare(x.Username, y.Username), cmp.Compare(x.Base, y.Base), cmp.Compare(x.UUID, y.UUID))
 	})
 	return all
 }
 
 // user returns what is known of a user, of whom nothing may be known.
-func (b *Book) user(k Key) (*user, error) {
+func (b *Book) user(k User) (*user, error) {
 	b.mu.RLock()
 	u := b.users[k]
 	b.mu.RUnlock()
@@ -270,7 +270,7 @@ func (b *Book) user(k Key) (*user, error) {
 }
 
 // enter is user under the lock.
-func (b *Book) enter(k Key, name string) *user {
+func (b *Book) enter(k User, name string) *user {
 	u := b.users[k]
 	if u == nil {
 		u = &user{key: k, name: name, turn: make(chan struct{}, 1)}

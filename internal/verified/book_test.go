@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var alice = Key{Base: "DC=ldap,DC=example", User: "6b1c5c4e-0000-4000-8000-000000000001"}
+var alice = User{Base: "DC=ldap,DC=example", UUID: "6b1c5c4e-0000-4000-8000-000000000001"}
 
 var start = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
@@ -51,7 +51,7 @@ func openWith(t testing.TB, s Store, k Keys) *Book {
 }
 
 // prove is Search and Prove, as a bind does it.
-func prove(t testing.TB, b *Book, k Key, password secret.String, change func(c *Credential)) {
+func prove(t testing.TB, b *Book, k User, password secret.String, change func(c *Credential)) {
 	t.Helper()
 	_, epoch, _ := b.Search(t.Context(), k, password, netip.Addr{})
 	if err := b.Prove(t.Context(), k, epoch, "alice", password, netip.Addr{}, change); err != nil {
@@ -64,7 +64,7 @@ func at(when time.Time) func(c *Credential) {
 }
 
 // must returns the credential of a password, by Search.
-func must(t testing.TB, b *Book, k Key, password secret.String) *Credential {
+func must(t testing.TB, b *Book, k User, password secret.String) *Credential {
 	t.Helper()
 	c, _, err := b.Search(t.Context(), k, password, netip.Addr{})
 	if err != nil || c == nil {
@@ -73,7 +73,7 @@ func must(t testing.TB, b *Book, k Key, password secret.String) *Credential {
 	return c
 }
 
-func mustNot(t testing.TB, b *Book, k Key, password secret.String) {
+func mustNot(t testing.TB, b *Book, k User, password secret.String) {
 	t.Helper()
 	if c, _, err := b.Search(t.Context(), k, password, netip.Addr{}); err != nil || c != nil {
 		t.Fatalf("search: %v, %v, want nothing", c, err)
@@ -116,7 +116,7 @@ func TestProve(t *testing.T) {
 		if len(c.Proofs) != 1 || c.Proofs[0] != want {
 			t.Errorf("the proofs are %+v", c.Proofs)
 		}
-		if !b.Matcher(alice, "123456")(c.Proofs[0].Code) || b.Matcher(alice, "123457")(c.Proofs[0].Code) || b.Matcher(Key{alice.Base, "other"}, "123456")(c.Proofs[0].Code) {
+		if !b.Matcher(alice, "123456")(c.Proofs[0].Code) || b.Matcher(alice, "123457")(c.Proofs[0].Code) || b.Matcher(User{alice.Base, "other"}, "123456")(c.Proofs[0].Code) {
 			t.Error("the code is not that of alice alone")
 		}
 		if k, id, ok := b.BySession("abc"); !ok || k != alice || id != c.ID {
@@ -131,7 +131,7 @@ func TestProve(t *testing.T) {
 	if c, cold := b.Find(alice, "wrong"); c != nil || cold {
 		t.Errorf("found %v, cold %v for a wrong password", c, cold)
 	}
-	if c, _ := b.Find(Key{alice.Base, "other"}, "right"); c != nil {
+	if c, _ := b.Find(User{alice.Base, "other"}, "right"); c != nil {
 		t.Error("somebody else has the password")
 	}
 	if b.Matcher(alice, "")(Code{}) {
@@ -150,20 +150,20 @@ func TestProve(t *testing.T) {
 	if !reflect.DeepEqual(shape(b), shape(again)) {
 		t.Errorf("the books differ: %v, %v", shape(b), shape(again))
 	}
-	if all := again.All(); len(all) != 1 || all[0].Username != "alice" || all[0].Key != alice {
+	if all := again.All(); len(all) != 1 || all[0].Username != "alice" || all[0].User != alice {
 		t.Errorf("all: %v", all)
 	}
 }
 
 // shape is what a book holds, to be compared.
-func shape(b *Book) map[Key]string {
-	all := make(map[Key]string)
+func shape(b *Book) map[User]string {
+	all := make(map[User]string)
 	for _, e := range b.All() {
 		text, err := marshal(e.Record)
 		if err != nil {
 			panic(err)
 		}
-		all[e.Key] = string(text)
+		all[e.User] = string(text)
 	}
 	return all
 }
@@ -222,16 +222,16 @@ func TestUpdate(t *testing.T) {
 	if _, _, ok := b.BySession("s2"); ok {
 		t.Error("the session of a removed credential is still there")
 	}
-	if v, _, err := store.Load(t.Context(), alice.User+" "+alice.Base); v != nil || err != nil {
+	if v, _, err := store.Load(t.Context(), alice.UUID+" "+alice.Base); v != nil || err != nil {
 		t.Errorf("the store still has %d bytes, %v", len(v), err)
 	}
-	if err := b.Update(t.Context(), Key{"DC=x", "nobody"}, "x", nil); err != nil {
+	if err := b.Update(t.Context(), User{"DC=x", "nobody"}, "x", nil); err != nil {
 		t.Errorf("of an unknown user: %v", err)
 	}
 }
 
 func TestRevoke(t *testing.T) {
-	bob := Key{alice.Base, "bob"}
+	bob := User{alice.Base, "bob"}
 	for _, tt := range []struct {
 		name   string
 		revoke func(ctx context.Context, b *Book) error

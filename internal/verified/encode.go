@@ -42,20 +42,20 @@ var (
 )
 
 // storeName returns the key of a user in the store.
-func storeName(k Key) (string, error) {
-	if k.User == "" || strings.Contains(k.User, " ") {
+func storeName(k User) (string, error) {
+	if k.UUID == "" || strings.Contains(k.UUID, " ") {
 		return "", errors.New("verified bind: no user id")
 	}
-	return k.User + " " + k.Base, nil
+	return k.UUID + " " + k.Base, nil
 }
 
-func parseName(name string) (Key, bool) {
+func parseName(name string) (User, bool) {
 	user, base, ok := strings.Cut(name, " ")
-	return Key{Base: base, User: user}, ok && user != ""
+	return User{Base: base, UUID: user}, ok && user != ""
 }
 
 // encode returns the value of a record, nil for nil.
-func (k Keys) encode(of Key, r *Record) ([]byte, error) {
+func (k Keys) encode(of User, r *Record) ([]byte, error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -75,7 +75,7 @@ func (k Keys) encode(of Key, r *Record) ([]byte, error) {
 }
 
 // decode returns the record of a value, nil for none.
-func (k Keys) decode(of Key, value []byte) (*Record, error) {
+func (k Keys) decode(of User, value []byte) (*Record, error) {
 	switch {
 	case value == nil:
 		return nil, nil
@@ -98,7 +98,7 @@ func (k Keys) decode(of Key, value []byte) (*Record, error) {
 	return k.unmarshal(plain)
 }
 
-func sealedFor(of Key) []byte { return []byte(of.User + " " + of.Base) }
+func sealedFor(of User) []byte { return []byte(of.UUID + " " + of.Base) }
 
 // In JSON a record has short names. Times are Unix microseconds, 0 for none.
 type recordJSON struct {

@@ -83,7 +83,7 @@ func TestAtRest(t *testing.T) {
 		c.Session = &Session{Hash: "h", State: state}
 		c.Proofs = []Proof{{ID: "p", Way: ByName, Code: b.Code(alice, code), Cookie: cookie, At: start}}
 	})
-	value, _, err := store.Load(t.Context(), alice.User+" "+alice.Base)
+	value, _, err := store.Load(t.Context(), alice.UUID+" "+alice.Base)
 	if err != nil || value == nil {
 		t.Fatalf("the value is %v, %v", value, err)
 	}
@@ -130,7 +130,7 @@ func TestSeal(t *testing.T) {
 	store := cache.NewMemory(nil)
 	b := openWith(t, store, cheap(t, 1))
 	prove(t, b, alice, "right", at(start))
-	value, _, err := store.Load(t.Context(), alice.User+" "+alice.Base)
+	value, _, err := store.Load(t.Context(), alice.UUID+" "+alice.Base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,12 +149,12 @@ func TestSeal(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		of   Key
+		of   User
 		keys Keys
 		want error
 	}{
-		{Key{alice.Base, "bob"}, keys, errForged},
-		{Key{"DC=other", alice.User}, keys, errForged},
+		{User{alice.Base, "bob"}, keys, errForged},
+		{User{"DC=other", alice.UUID}, keys, errForged},
 		{alice, cheap(t, 2), errNoSuch},
 	} {
 		if r, err := tt.keys.decode(tt.of, value); r != nil || !errors.Is(err, tt.want) {
@@ -189,11 +189,11 @@ func TestUnreadable(t *testing.T) {
 	if len(b.All()) != 0 || value(t, m.errors.WithLabelValues(string(opDecode))) != 6 || seen.Len() != 1 {
 		t.Errorf("%v, %v errors, logged %v", b.All(), value(t, m.errors.WithLabelValues(string(opDecode))), seen.All())
 	}
-	k := Key{alice.Base, "user1"}
+	k := User{alice.Base, "user1"}
 	mustNot(t, b, k, "right")
 	prove(t, b, k, "right", at(start))
 	must(t, openWith(t, store, cheap(t, 1)), k, "right")
-	if _, _, err := b.Search(t.Context(), Key{alice.Base, ""}, "x", netip.Addr{}); err == nil {
+	if _, _, err := b.Search(t.Context(), User{alice.Base, ""}, "x", netip.Addr{}); err == nil {
 		t.Error("somebody without an id is somebody")
 	}
 }
@@ -207,7 +207,7 @@ func TestRotation(t *testing.T) {
 	})
 	prove(t, one, alice, "other", at(start))
 	id := must(t, one, alice, "right").ID
-	name := alice.User + " " + alice.Base
+	name := alice.UUID + " " + alice.Base
 
 	two := openWith(t, store, cheap(t, 2, 1))
 	c := must(t, two, alice, "right")

@@ -21,10 +21,10 @@ type scheme struct {
 func (k Keys) scheme() scheme { return scheme{k.current.id, k.cost} }
 
 // hash hashes a password. The key of the scheme must be among the keys.
-func (k Keys) hash(s scheme, of Key, text secret.String) (d digest) {
+func (k Keys) hash(s scheme, of User, text secret.String) (d digest) {
 	macs := k.all[s.key].passwords
-	salt := macs.of("salt", of.Base, of.User)
-	mac := macs.of("password", of.Base, of.User, string(text))
+	salt := macs.of("salt", of.Base, of.UUID)
+	mac := macs.of("password", of.Base, of.UUID, string(text))
 	copy(d[:], s.cost.Key(mac[:], salt[:], len(d)))
 	return d
 }

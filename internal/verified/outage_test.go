@@ -288,7 +288,7 @@ func TestOpenWhileDown(t *testing.T) {
 				must(t, b, alice, "new")
 				must(t, b, alice, "right")
 			}
-			if _, cold := b.Find(Key{alice.Base, "bob"}, "x"); cold {
+			if _, cold := b.Find(User{alice.Base, "bob"}, "x"); cold {
 				t.Error("still cold")
 			}
 			stop()
@@ -329,7 +329,7 @@ func TestNobodyWaits(t *testing.T) {
 		b.Prove(t.Context(), alice, 0, "alice", "right", netip.Addr{}, at(start))
 		before := time.Now()
 		for i := range 100 {
-			k := Key{alice.Base, fmt.Sprint("user", i)}
+			k := User{alice.Base, fmt.Sprint("user", i)}
 			if err := b.Prove(t.Context(), k, 0, "u", "right", netip.Addr{}, at(start)); err != nil {
 				t.Fatal(err)
 			}
@@ -338,7 +338,7 @@ func TestNobodyWaits(t *testing.T) {
 			t.Errorf("100 binds waited %v", d)
 		}
 		// Search waits for a second, for it must not answer wrongly.
-		if c, _, err := b.Search(t.Context(), Key{alice.Base, "user3"}, "wrong", netip.Addr{}); c != nil || err == nil {
+		if c, _, err := b.Search(t.Context(), User{alice.Base, "user3"}, "wrong", netip.Addr{}); c != nil || err == nil {
 			t.Errorf("search: %v, %v", c, err)
 		}
 		if d := time.Since(before); d > loadTimeout {

@@ -23,7 +23,7 @@ import (
 // in a time, by less than a second, is not recorded. The end of ctx is of no
 // effect, because what was proved may have used up a code; Prove takes seconds
 // at most. from is as for Search.
-func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, password secret.String, from netip.Addr, change func(c *Credential)) error {
+func (b *Book) Prove(ctx context.Context, k User, epoch uint64, username string, password secret.String, from netip.Addr, change func(c *Credential)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
 	u, err := b.user(k)
@@ -37,7 +37,7 @@ func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, 
 	defer leave()
 	p := proving{
 		current: b.keys.scheme(), id: rand.Text(), username: username, change: change,
-		fast: b.fast.of(k.Base, k.User, string(password)), slow: make(map[scheme]digest),
+		fast: b.fast.of(k.Base, k.UUID, string(password)), slow: make(map[scheme]digest),
 	}
 	b.mu.RLock()
 	if equal(&u.last.fast, &p.fast) {
@@ -145,7 +145,7 @@ func (p *proving) find(r *Record) (int, error) {
 // is as for Prove. It is no error if it is gone. What memory says counts at
 // once; if the store cannot be reached, it is told later, but removing a
 // credential then returns an error, because a restart would bring it back.
-func (b *Book) Update(ctx context.Context, k Key, id string, change func(c *Credential) (keep bool)) error {
+func (b *Book) Update(ctx context.Context, k User, id string, change func(c *Credential) (keep bool)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
 	b.mu.RLock()
@@ -304,7 +304,7 @@ func (b *Book) writeNow(ctx context.Context, u *user, epoch uint64, apply func(r
 }
 
 // rewrite returns the next value of a user, and its record.
-func (b *Book) rewrite(k Key, old []byte, own *Record, unsaved marks, apply func(r *Record) (marks, error)) ([]byte, *Record, error) {
+func (b *Book) rewrite(k User, old []byte, own *Record, unsaved marks, apply func(r *Record) (marks, error)) ([]byte, *Record, error) {
 	stored := b.decode(k, bytes.Clone(old))
 	stored.adopt(own)
 	next, _, err := b.apply(merge(stored, own, unsaved), apply)

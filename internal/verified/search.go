@@ -24,7 +24,7 @@ import (
 // time does not tell whether somebody has logged in here. Limits are the
 // caller's business, but for the turns to compute hashes: those of one address,
 // from, take theirs one after the other.
-func (b *Book) Search(ctx context.Context, k Key, password secret.String, from netip.Addr) (c *Credential, epoch uint64, err error) {
+func (b *Book) Search(ctx context.Context, k User, password secret.String, from netip.Addr) (c *Credential, epoch uint64, err error) {
 	u, err := b.user(k)
 	if err != nil {
 		return nil, 0, err
@@ -80,7 +80,7 @@ func (b *Book) absorb(u *user, before uint64, stored *Record, storeEpoch uint64)
 	own := u.record
 	if u.known && storeEpoch > u.epoch {
 		if len(u.unsaved) > 0 {
-			b.log.Info("verified bind not kept, it was revoked elsewhere", zap.String("user", u.key.User))
+			b.log.Info("verified bind not kept, it was revoked elsewhere", zap.String("user", u.key.UUID))
 		}
 		b.void(u)
 	}
@@ -91,7 +91,7 @@ func (b *Book) absorb(u *user, before uint64, stored *Record, storeEpoch uint64)
 }
 
 // decode is a value of the store; what cannot be read is none.
-func (b *Book) decode(k Key, value []byte) *Record {
+func (b *Book) decode(k User, value []byte) *Record {
 	r, err := b.keys.decode(k, value)
 	if err == nil {
 		return r
@@ -102,7 +102,7 @@ func (b *Book) decode(k Key, value []byte) *Record {
 	b.unreadable = true
 	b.mu.Unlock()
 	if first { // there may be one for each user
-		b.log.Error("a verified bind in the store cannot be read, it counts as none; further ones are only counted", zap.String("user", k.User), zap.Error(err))
+		b.log.Error("a verified bind in the store cannot be read, it counts as none; further ones are only counted", zap.String("user", k.UUID), zap.Error(err))
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (b *Book) decode(k Key, value []byte) *Record {
 // compare looks for a password in memory, with one slow hash for each scheme
 // that is in use, or one in vain.
 func (b *Book) compare(ctx context.Context, u *user, password secret.String, from netip.Addr) (found *Credential, err error) {
-	d := b.fast.of(u.key.Base, u.key.User, string(password))
+	d := b.fast.of(u.key.Base, u.key.UUID, string(password))
 	if c, _ := b.recordOf(u).find(&d); c != nil {
 		return c, nil
 	}

@@ -19,7 +19,7 @@ import (
 func TestSearchCost(t *testing.T) {
 	h := newHub()
 	first := openWith(t, h.connect(), cheap(t, 1))
-	one, many := Key{alice.Base, "one"}, Key{alice.Base, "many"}
+	one, many := User{alice.Base, "one"}, User{alice.Base, "many"}
 	prove(t, first, one, "right", at(start))
 	for i := range 5 {
 		prove(t, first, many, secret.String(fmt.Sprint("right", i)), at(start.Add(time.Duration(i)*time.Hour)))
@@ -32,13 +32,13 @@ func TestSearchCost(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name     string
-		key      Key
+		key      User
 		password secret.String
 		found    bool
 		hashes   float64
 	}{
-		{"nobody", Key{alice.Base, "nobody"}, "wrong", false, 1},
-		{"nobody again", Key{alice.Base, "nobody"}, "wrong", false, 1},
+		{"nobody", User{alice.Base, "nobody"}, "wrong", false, 1},
+		{"nobody again", User{alice.Base, "nobody"}, "wrong", false, 1},
 		{"cold, wrong", one, "wrong", false, 1},
 		{"cold, wrong again", one, "wrong", false, 1},
 		{"cold, right", one, "right", true, 1},
@@ -126,9 +126,9 @@ func TestFindAllocates(t *testing.T) {
 func BenchmarkFind(b *testing.B) {
 	book := openWith(b, cache.NewMemory(nil), cheap(b, 1))
 	for i := range 1000 {
-		prove(b, book, Key{alice.Base, fmt.Sprint("user", i)}, "right", at(start))
+		prove(b, book, User{alice.Base, fmt.Sprint("user", i)}, "right", at(start))
 	}
-	k := Key{alice.Base, "user500"}
+	k := User{alice.Base, "user500"}
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
@@ -173,7 +173,7 @@ func BenchmarkOpen(b *testing.B) {
 	store := cache.NewMemory(nil)
 	book := openWith(b, store, cheap(b, 1))
 	for i := range 1000 {
-		prove(b, book, Key{alice.Base, fmt.Sprint("user", i)}, "right", func(c *Credential) {
+		prove(b, book, User{alice.Base, fmt.Sprint("user", i)}, "right", func(c *Credential) {
 			for j := range 10 {
 				c.Proofs = append(c.Proofs, Proof{ID: fmt.Sprint(j), Way: ByName, Code: book.Code(alice, "1"), Cookie: "cookie", At: start})
 			}
