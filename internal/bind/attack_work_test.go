@@ -20,6 +20,7 @@ import (
 	"ldapd/internal/password"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
+	"ldapd/internal/verified/keyring"
 )
 
 // TestWorkTellsNothing: a wrong password costs the same slow hashes and flows,
@@ -39,7 +40,7 @@ func TestWorkTellsNothing(t *testing.T) {
 	h.change(func() { h.users["left"].inactive = true })
 
 	reg := prometheus.NewRegistry()
-	keys, err := verified.ParseKeys(strings.Repeat("0f", 32), nil)
+	keys, err := keyring.Parse(strings.Repeat("0f", 32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"ldapd/internal/search"
 	"ldapd/internal/secret"
 	"ldapd/internal/verified"
+	"ldapd/internal/verified/keyring"
 )
 
 // flows is a backend like authentik: it has sessions, and remembers factors by
@@ -204,7 +205,7 @@ func newHouse(t *testing.T, change func(*bind.Options)) *house {
 
 func openBook(t testing.TB, store verified.Store, now func() time.Time) *verified.Book {
 	t.Helper()
-	keys, err := verified.ParseKeys(strings.Repeat("0f", 32), nil)
+	keys, err := keyring.Parse(strings.Repeat("0f", 32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -674,7 +675,7 @@ func TestUnlock(t *testing.T) {
 func TestSearchesAreShared(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	c := newClock()
-	keys, err := verified.ParseKeys(strings.Repeat("0f", 32), nil)
+	keys, err := keyring.Parse(strings.Repeat("0f", 32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

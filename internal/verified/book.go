@@ -15,6 +15,7 @@ import (
 	"ldapd/internal/cache"
 	"ldapd/internal/password"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 const (
@@ -45,7 +46,7 @@ type Store interface {
 // Options make a Book.
 type Options struct {
 	Store   Store
-	Keys    Keys
+	Keys    keyring.Ring
 	Now     func() time.Time // nil: time.Now
 	Log     *zap.Logger      // nil: none
 	Metrics *Metrics         // nil: none
@@ -60,12 +61,12 @@ type Options struct {
 // meantime do not come back by that.
 type Book struct {
 	store   Store
-	keys    Keys
+	keys    codec
 	now     func() time.Time
 	log     *zap.Logger
 	metrics *Metrics
 
-	fast   *macs // of passwords, by a key of this process
+	fast   *keyring.Digests // of passwords, by a key of this process
 	hashes *password.Queue
 
 	reads, writes, follows outage
@@ -130,8 +131,8 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	if o.Store == nil {
 		return nil, errors.New("verified binds: there is no store")
 	}
-	if o.Keys.current == nil {
-		return nil, fmt.Errorf("verified binds: %w", errNoKey)
+	if o.Keys.ID() == "" {
+		return nil, fmt.Errorf("verified binds: %w", keyring.ErrEmpty)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -145,11 +146,11 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	if o.Hashes == nil {
 		o.Hashes = password.NewQueue()
 	}
-	own := make([]byte, keySize)
+	own := make([]byte, keyring.KeySize)
 	rand.Read(own) // never fails
 	b := &Book{
-		store: o.Store, keys: o.Keys, now: o.Now, log: o.Log, metrics: o.Metrics,
-		fast:     newMACs(own),
+		store: o.Store, keys: codec{o.Keys}, now: o.Now, log: o.Log, metrics: o.Metrics,
+		fast:     keyring.NewDigests(own),
 		hashes:   o.Hashes,
 		reload:   make(chan struct{}, 1),
 		save:     make(chan struct{}, 1),
@@ -173,7 +174,7 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 // Find looks for the credential of a password in memory, which takes
 // microseconds. cold says that Search may find what Find did not.
 func (b *Book) Find(k User, password secret.String) (c *Credential, cold bool) {
-	d := b.fast.of(k.Base, k.UUID, string(password))
+	d := b.fast.Of(k.Base, k.UUID, string(password))
 	b.mu.RLock()
 	u, cold := b.users[k], b.behind
 	var r *Record
@@ -207,7 +208,9 @@ func (r *Record) find(d *digest) (c *Credential, cold bool) {
 
 // Code returns the digest of a one-time code of a user.
 func (b *Book) Code(k User, code secret.String) Code {
-	return Code{b.keys.current.id, b.keys.current.codes.of(k.Base, k.UUID, string(code))}
+	id := b.keys.ID()
+	sum, _ := b.keys.Code(id, k.Base, k.UUID, code) // the current key is there
+	return Code{id, sum}
 }
 
 // Matcher returns what tells whether a digest is that of a code of the user.
@@ -217,12 +220,15 @@ func (b *Book) Matcher(k User, code secret.String) func(Code) bool {
 	var last string // id of the key of d
 	var d digest
 	return func(c Code) bool {
-		by := b.keys.all[c.Key]
-		if by == nil {
+		if c.Key == "" {
 			return false
 		}
 		if c.Key != last {
-			last, d = c.Key, by.codes.of(k.Base, k.UUID, string(code))
+			of, ok := b.keys.Code(c.Key, k.Base, k.UUID, code)
+			if !ok {
+				return false
+			}
+			last, d = c.Key, of
 		}
 		return equal(&d, (*digest)(&c.Sum))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"ldapd/internal/cache"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,15 +25,15 @@ var alice = User{Base: "DC=ldap,DC=example", UUID: "6b1c5c4e-0000-4000-8000-0000
 var start = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
 // keyText returns a key of 32 bytes that are n.
-func keyText(n byte) string { return strings.Repeat(fmt.Sprintf("%02x", n), keySize) }
+func keyText(n byte) string { return strings.Repeat(fmt.Sprintf("%02x", n), keyring.KeySize) }
 
-func testKeys(t testing.TB, current byte, old ...byte) Keys {
+func testKeys(t testing.TB, current byte, old ...byte) keyring.Ring {
 	t.Helper()
 	var texts []string
 	for _, o := range old {
 		texts = append(texts, keyText(o))
 	}
-	k, err := ParseKeys(keyText(current), texts)
+	k, err := keyring.Parse(keyText(current), texts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func testKeys(t testing.TB, current byte, old ...byte) Keys {
 
 func open(t testing.TB, s Store) *Book { return openWith(t, s, testKeys(t, 1)) }
 
-func openWith(t testing.TB, s Store, k Keys) *Book {
+func openWith(t testing.TB, s Store, k keyring.Ring) *Book {
 	t.Helper()
 	b, err := Open(t.Context(), Options{Store: s, Keys: k})
 	if err != nil {

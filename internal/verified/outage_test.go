@@ -18,13 +18,12 @@ import (
 
 	"ldapd/internal/password"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 // cheap returns keys whose hashes cost little.
-func cheap(t testing.TB, current byte, old ...byte) Keys {
-	k := testKeys(t, current, old...)
-	k.cost = password.Cost{Memory: 8, Time: 1, Threads: 1}
-	return k
+func cheap(t testing.TB, current byte, old ...byte) keyring.Ring {
+	return testKeys(t, current, old...).WithCost(password.Cost{Memory: 8, Time: 1, Threads: 1})
 }
 
 // value returns that of a gauge or counter.

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 // Prove records that a password was proved: it finds its credential, or makes
@@ -36,8 +37,8 @@ func (b *Book) Prove(ctx context.Context, k User, epoch uint64, username string,
 	}
 	defer leave()
 	p := proving{
-		current: b.keys.scheme(), id: rand.Text(), username: username, change: change,
-		fast: b.fast.of(k.Base, k.UUID, string(password)), slow: make(map[scheme]digest),
+		current: b.keys.Scheme(), id: rand.Text(), username: username, change: change,
+		fast: b.fast.Of(k.Base, k.UUID, string(password)), slow: make(map[keyring.Scheme]digest),
 	}
 	b.mu.RLock()
 	if equal(&u.last.fast, &p.fast) {
@@ -55,7 +56,7 @@ func (b *Book) Prove(ctx context.Context, k User, epoch uint64, username string,
 		// There are as many schemes as credentials.
 		err = b.hashes.Do(ctx, from, func() {
 			b.metrics.hashes.Inc()
-			p.slow[p.lacks] = b.keys.hash(p.lacks, k, password)
+			p.slow[p.lacks] = b.keys.Password(p.lacks, k.Base, k.UUID, password)
 		})
 		if err != nil {
 			return fmt.Errorf("hash a password: %w", err)
@@ -68,14 +69,14 @@ var errNoHash = errors.New("a hash is lacking")
 
 // proving is a password that was proved, to be recorded.
 type proving struct {
-	current  scheme
+	current  keyring.Scheme
 	id       string // if the credential is new
 	username string
 	change   func(c *Credential)
 
 	fast  digest
-	slow  map[scheme]digest // as far as they were needed
-	lacks scheme            // with errNoHash
+	slow  map[keyring.Scheme]digest // as far as they were needed
+	lacks keyring.Scheme            // with errNoHash
 }
 
 func (p *proving) apply(r *Record) (marks, error) {

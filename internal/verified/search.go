@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 // Search looks for the credential of a password whatever it costs: it asks the
@@ -110,7 +111,7 @@ func (b *Book) decode(k User, value []byte) *Record {
 // compare looks for a password in memory, with one slow hash for each scheme
 // that is in use, or one in vain.
 func (b *Book) compare(ctx context.Context, u *user, password secret.String, from netip.Addr) (found *Credential, err error) {
-	d := b.fast.of(u.key.Base, u.key.UUID, string(password))
+	d := b.fast.Of(u.key.Base, u.key.UUID, string(password))
 	if c, _ := b.recordOf(u).find(&d); c != nil {
 		return c, nil
 	}
@@ -126,10 +127,10 @@ func (b *Book) compareInTurn(u *user, password secret.String, fast *digest) *Cre
 	if c, _ := r.find(fast); c != nil {
 		return c // somebody else was faster
 	}
-	current := b.keys.scheme()
+	current := b.keys.Scheme()
 	for _, s := range r.coldSchemes(current) {
 		b.metrics.hashes.Inc()
-		slow := b.keys.hash(s, u.key, password)
+		slow := b.keys.Password(s, u.key.Base, u.key.UUID, password)
 		if c := r.warm(s, &slow, fast); c != nil {
 			return c
 		}
@@ -150,7 +151,7 @@ func (b *Book) recordOf(u *user) *Record {
 
 // coldSchemes returns the schemes of credentials that were not compared yet,
 // or the current one.
-func (r *Record) coldSchemes(current scheme) (all []scheme) {
+func (r *Record) coldSchemes(current keyring.Scheme) (all []keyring.Scheme) {
 	if r != nil {
 		for i := range r.Credentials {
 			if c := &r.Credentials[i]; c.cold() && !contains(all, c.scheme) {
@@ -164,7 +165,7 @@ func (r *Record) coldSchemes(current scheme) (all []scheme) {
 	return all
 }
 
-func contains(all []scheme, s scheme) bool {
+func contains(all []keyring.Scheme, s keyring.Scheme) bool {
 	for _, o := range all {
 		if o == s {
 			return true
@@ -174,7 +175,7 @@ func contains(all []scheme, s scheme) bool {
 }
 
 // warm finds a credential by its slow hash, and notes the fast one.
-func (r *Record) warm(s scheme, slow, fast *digest) (found *Credential) {
+func (r *Record) warm(s keyring.Scheme, slow, fast *digest) (found *Credential) {
 	if r == nil {
 		return nil
 	}

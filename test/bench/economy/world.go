@@ -17,6 +17,7 @@ import (
 	"ldapd/internal/pairing"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
+	"ldapd/internal/verified/keyring"
 )
 
 // maxAge is cache.max_age and mfa.remember.for.
@@ -65,7 +66,7 @@ func newWorld(ctx context.Context, o Options, rest, parts int) (*world, error) {
 		w.backend.people[name] = p
 	}
 	var key [32]byte
-	keys, err := verified.ParseKeys(hex.EncodeToString(key[:]), nil)
+	keys, err := keyring.Parse(hex.EncodeToString(key[:]), nil)
 	if err != nil {
 		return nil, err
 	}
