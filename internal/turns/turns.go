@@ -172,19 +172,21 @@ func (q *Queue) end(l *line) {
 	q.give()
 }
 
-// give calls whose turn it is.
+// give calls whose turn it is, if there is one free. No more than one is, after
+// somebody came or left.
 func (q *Queue) give() {
-	for q.running < q.turns && len(q.next) > 0 {
-		l := q.next[0]
-		q.next = slices.Delete(q.next, 0, 1)
-		w := l.waiting[0]
-		l.waiting = slices.Delete(l.waiting, 0, 1)
-		q.waiting--
-		q.running++
-		l.running++
-		q.update(l) // to the end of next
-		w.call <- nil
+	if q.running >= q.turns || len(q.next) == 0 {
+		return
 	}
+	l := q.next[0]
+	q.next = slices.Delete(q.next, 0, 1)
+	w := l.waiting[0]
+	l.waiting = slices.Delete(l.waiting, 0, 1)
+	q.waiting--
+	q.running++
+	l.running++
+	q.update(l) // to the end of next
+	w.call <- nil
 }
 
 // update has a line be among the next if, and only if, somebody waits there

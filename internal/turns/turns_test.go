@@ -219,6 +219,75 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestShortLines fills the queue with lines of two: who has none takes the
+// place of one, and is then as long as others would be.
+func TestShortLines(t *testing.T) {
+	q := New(1, 1)
+	q.enter("held")
+	for i := range MaxWaiting {
+		q.enter(fmt.Sprint(i / 2))
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		if err := q.Do(ended, "owner", func() { t.Error("called") }); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if q.Waiting() != MaxWaiting {
+		t.Error("one whose context had ended took a place")
+	}
+	for _, want := range []int{0, 1} {
+		if w := q.enter("owner"); len(w.call) != want {
+			t.Errorf("%d sent away, want %d", len(w.call), want)
+		}
+	}
+}
+
+func TestLeastTurns(t *testing.T) {
+	ran := false
+	if err := New(0, 0).Do(t.Context(), "a", func() { ran = true }); err != nil || !ran {
+		t.Errorf("ran %v, %v", ran, err)
+	}
+}
+
+// TestAtOnce has the context of one that waits end at the moment that he is
+// called, or sent away.
+func TestAtOnce(t *testing.T) {
+	for _, why := range []error{nil, ErrBusy} {
+		for range 50 {
+			synctest.Test(t, func(t *testing.T) {
+				q := New(1, 1)
+				held := q.enter("held")
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- q.Do(ctx, "a", func() { t.Error("called") }) }()
+				synctest.Wait()
+				q.mu.Lock()
+				cancel()
+				w := q.lines["a"].waiting[0]
+				if why != nil {
+					q.remove(w)
+					w.call <- why
+					q.mu.Unlock()
+				} else {
+					q.mu.Unlock()
+					q.end(held.line)
+				}
+				if err := <-done; !errors.Is(err, context.Canceled) && (why == nil || !errors.Is(err, why)) {
+					t.Error(err)
+				}
+				if why != nil {
+					q.end(held.line)
+				}
+				if q.Running() != 0 || q.Waiting() != 0 || len(q.lines) != 0 {
+					t.Errorf("left over: %+v", q)
+				}
+			})
+		}
+	}
+}
+
 func TestEndOfContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := New(1, 1)
