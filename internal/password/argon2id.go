@@ -24,9 +24,9 @@ type Cost struct {
 	Threads uint8
 }
 
-// NewCost is the cost of new hashes: OWASP's choice for argon2id with little
-// memory.
-var NewCost = Cost{Memory: 19456, Time: 2, Threads: 1}
+// NewCost returns the cost of new hashes: OWASP's choice for argon2id with
+// little memory.
+func NewCost() Cost { return Cost{Memory: 19456, Time: 2, Threads: 1} }
 
 // Valid reports whether the cost is one that argon2id takes, and within the
 // bounds.
@@ -53,7 +53,7 @@ func New(password string) (string, error) {
 	}
 	salt := make([]byte, newSalt)
 	rand.Read(salt) // never fails
-	c := NewCost
+	c := NewCost()
 	key := c.Key([]byte(password), salt, newKey)
 	b64 := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.Memory, c.Time, c.Threads,
@@ -62,7 +62,7 @@ func New(password string) (string, error) {
 
 // Decoy returns a hash of the usual cost that no password has.
 func Decoy() *Hash {
-	a := &argon2id{cost: NewCost, salt: make([]byte, newSalt), key: make([]byte, newKey)}
+	a := &argon2id{cost: NewCost(), salt: make([]byte, newSalt), key: make([]byte, newKey)}
 	rand.Read(a.salt)
 	rand.Read(a.key)
 	return &Hash{scheme: a}

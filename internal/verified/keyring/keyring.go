@@ -59,7 +59,7 @@ func Parse(current string, old []string) (Ring, error) {
 	if err != nil {
 		return Ring{}, fmt.Errorf("key: %w", err)
 	}
-	ring := Ring{current: k, all: map[string]*key{k.id: k}, cost: password.NewCost}
+	ring := Ring{current: k, all: map[string]*key{k.id: k}, cost: password.NewCost()}
 	for i, text := range old {
 		o, err := parseKey(text)
 		if err != nil {
