@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"ldapd/internal/local"
+	"ldapd/internal/password"
 )
 
 // maxPassword bounds what is read, in bytes. It is more than a bind before
@@ -29,11 +29,11 @@ first line of the standard input.`,
   pwgen -s 24 1 | tee /dev/tty | ldapd hash`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
+			text, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			hash, err := local.HashPassword(password)
+			hash, err := password.New(text)
 			if err != nil {
 				return err
 			}

@@ -20,8 +20,8 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
-	"ldapd/internal/local"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,7 +103,7 @@ func TestVersion(t *testing.T) {
 func TestHash(t *testing.T) {
 	for _, in := range []string{"pass word\n", "pass word", "pass word\r\n", "pass word\nmore\n"} {
 		status, out, errOut := execute(t, in, "hash")
-		h, err := local.ParseHash(strings.TrimSuffix(out, "\n"))
+		h, err := password.Parse(strings.TrimSuffix(out, "\n"))
 		if status != 0 || err != nil || !h.Matches("pass word") {
 			t.Errorf("%q: status %d, %v, %s", in, status, err, errOut)
 		}

@@ -35,7 +35,7 @@ func (h *house) wantNothingKept(what string) {
 	}
 }
 
-var aliceKey = verified.Key{Base: base, User: "uuid-alice"}
+var aliceKey = verified.User{Base: base, UUID: "uuid-alice"}
 
 // tampered is the backend with answers of a test.
 type tampered struct {

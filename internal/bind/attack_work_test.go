@@ -18,9 +18,11 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/login"
+	"ldapd/internal/password"
 	"ldapd/internal/policy"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
+	"ldapd/internal/verified/keyring"
 )
 
 // TestWorkTellsNothing: a wrong password costs the same slow hashes and flows,
@@ -40,7 +42,7 @@ func TestWorkTellsNothing(t *testing.T) {
 	h.change(func() { h.users["left"].inactive = true })
 
 	reg := prometheus.NewRegistry()
-	keys, err := verified.ParseKeys(strings.Repeat("0f", 32), nil)
+	keys, err := keyring.Parse(strings.Repeat("0f", 32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +271,7 @@ groups:
 		t.Run(tt.name, func(t *testing.T) {
 			p := bind.New(bind.Options{
 				Directory:      func(ldap.DN) (bind.Directory, error) { return trees[0], nil },
-				Authenticator:  local.NewAuthenticator(file, cache.NewMemory(c.Now), c.Now),
+				Authenticator:  local.NewAuthenticator(file, cache.NewMemory(c.Now), password.NewQueue(), c.Now),
 				CodeInPassword: true, Separator: ";",
 				Rules: policy.Rules{Scope: policy.ScopeLogin, CodeInUsername: true}, Logins: logins, Now: c.Now,
 			})

@@ -19,6 +19,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/login"
 	"ldapd/internal/policy"
+	"ldapd/internal/turns"
 	"ldapd/internal/verified"
 )
 
@@ -113,6 +114,8 @@ type Pipeline struct {
 	flights  *guard.Flights[answer]
 	searches *searches
 	renewals renewals
+	// strangers wait here: nobody knows whether what they ask for is worth it.
+	strangers *turns.Queue
 
 	ctx    context.Context // of what runs in the background
 	cancel context.CancelFunc
@@ -150,6 +153,8 @@ func New(o Options) *Pipeline {
 		lane:     guard.NewLane(o.Now, o.Sleep),
 		flights:  guard.NewFlights[answer](),
 		searches: newSearches(o.Book, o.Now),
+
+		strangers: turns.New(strangersAtATime, strangersOfOne),
 	}
 	p.sessions, _ = o.Authenticator.(auth.SessionKeeper)
 	p.stamper, _ = o.Authenticator.(auth.Stamper)
@@ -218,18 +223,13 @@ func (p *Pipeline) gate(ctx context.Context, w who, at place) (slow bool, err er
 	switch {
 	case l == nil:
 		return false, nil
-	case !at.home && !at.client.named && !p.expects(w, at):
+	case !p.trusts(w, at):
 		return false, l
 	}
 	if err := p.lane.Pause(ctx, at.from.User); err != nil {
 		return true, undetermined(err)
 	}
 	return true, nil
-}
-
-// expects reports that a login search for the user is open from the address.
-func (p *Pipeline) expects(w who, at place) bool {
-	return p.Logins != nil && w.known && p.Logins.Expects(at.addr, w.account.Base, w.account.UUID)
 }
 
 // answer asks memory, and if that does not know, does the work, once for all
@@ -264,15 +264,47 @@ func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, slow 
 	}
 }
 
+// Binds of users who are not at home that may be worked on at a time.
+const (
+	strangersAtATime = 256
+	strangersOfOne   = 16 // from one address
+)
+
 // work answers a bind that memory does not know at once. It takes care of what
-// follows from the answer.
-func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *joining, slow bool) (answer, error) {
+// follows from the answer. Who is at home has it done slowly beyond the limits,
+// but done; others wait for those from the same address, and what was denied
+// meanwhile counts.
+func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *joining, slow bool) (a answer, err error) {
+	switch {
+	case slow:
+		if err := p.lane.Turn(ctx, at.from.User); err != nil {
+			return answer{}, err
+		}
+		return p.workNow(ctx, w, at, said, j)
+	case p.trusts(w, at):
+		return p.workNow(ctx, w, at, said, j)
+	}
+	busy := p.strangers.Do(ctx, guard.Network(at.addr), func() {
+		if l := p.failures.OverAnywhere(ctx, at.from); l != nil {
+			err = l
+			return
+		}
+		a, err = p.workNow(ctx, w, at, said, j)
+	})
+	switch {
+	case errors.Is(busy, turns.ErrBusy):
+		return answer{}, &auth.Limited{Reason: auth.LimitAddress}
+	case busy != nil:
+		return answer{}, busy
+	}
+	return a, err
+}
+
+// workNow is work, when it is time.
+func (p *Pipeline) workNow(ctx context.Context, w who, at place, said said, j *joining) (answer, error) {
 	a, ok, err := p.recall(ctx, w, at, said, j) // others may have been faster
 	if ok || err != nil {
 		return a, err
-	}
-	if err := p.admit(ctx, at, slow); err != nil {
-		return answer{}, err
 	}
 	found, err := p.search(ctx, w, at, said)
 	if err != nil {
@@ -282,21 +314,6 @@ func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *join
 		return a, err
 	}
 	return p.prove(ctx, w, at, said, found, j)
-}
-
-// admit refuses what is beyond the limits here or at another replica; at home
-// it waits for a turn.
-func (p *Pipeline) admit(ctx context.Context, at place, slow bool) error {
-	if slow {
-		return p.lane.Turn(ctx, at.from.User)
-	}
-	if at.home {
-		return nil
-	}
-	if l := p.failures.OverAnywhere(ctx, at.from); l != nil {
-		return l
-	}
-	return nil
 }
 
 // classified makes 52 of an error that nobody classified.

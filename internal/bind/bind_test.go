@@ -21,6 +21,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 	"ldapd/internal/policy"
 )
 
@@ -129,7 +130,7 @@ func newServer(t testing.TB, codes mfa.UsedCodes, change func(*bind.Options)) *s
 	if codes == nil {
 		codes = cache.NewMemory(s.Now)
 	}
-	s.auth = local.NewAuthenticator(f, codes, s.Now)
+	s.auth = local.NewAuthenticator(f, codes, password.NewQueue(), s.Now)
 	o := bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return people(f.Users()), nil },
 		Authenticator:  s.auth,

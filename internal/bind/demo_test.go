@@ -9,6 +9,7 @@ import (
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
+	"ldapd/internal/password"
 	"ldapd/internal/policy"
 )
 
@@ -25,7 +26,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("problems with the demo directory: %v", problems)
 	}
 	s := newServer(t, nil, nil)
-	auth := local.NewAuthenticator(f, cache.NewMemory(s.Now), s.Now)
+	auth := local.NewAuthenticator(f, cache.NewMemory(s.Now), password.NewQueue(), s.Now)
 	s.Pipeline = bind.New(bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return snapshot, nil },
 		Authenticator:  auth,

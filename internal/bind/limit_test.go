@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -239,7 +240,7 @@ func TestParallelGuesses(t *testing.T) {
 		o.Authenticator = g
 		o.Limits = guard.Limits{FailuresPerUser: 5}
 	})
-	const guesses = 50
+	const guesses = 16
 	g.Add(guesses)
 	var mu sync.Mutex
 	got := map[string]int{}
@@ -255,6 +256,39 @@ func TestParallelGuesses(t *testing.T) {
 	wg.Wait()
 	if got[denied] != 5 || got[limitUser] != guesses-5 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestWaitingGuessesCount: of a crowd from one address a few are worked on at a
+// time, and when they reached the limit the others cost nothing any more.
+func TestWaitingGuessesCount(t *testing.T) {
+	release := make(chan struct{})
+	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
+		<-release
+		return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong}
+	}}
+	s := newServer(t, nil, func(o *bind.Options) {
+		o.Authenticator = a
+		o.Limits = guard.Limits{FailuresPerAddress: 5}
+	})
+	const guesses, atATime = 200, 16
+	var busy atomic.Int64
+	var wg sync.WaitGroup
+	for i := range guesses {
+		wg.Go(func() {
+			r := bind.Request{DN: userDN(fmt.Sprint("nobody", i)), Password: []byte("guess"), Addr: netip.MustParseAddr(here)}
+			if words(s.Bind(t.Context(), r)) == limitAddr {
+				busy.Add(1)
+			}
+		})
+	}
+	for s.Waiting() < guesses || a.calls.Load() < atATime {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	wg.Wait()
+	if n := a.calls.Load(); n >= atATime+5 || busy.Load() != guesses-5 {
+		t.Errorf("%d were worked on, %d refused", n, busy.Load())
 	}
 }
 

@@ -22,8 +22,8 @@ type who struct {
 	code    auth.Secret // behind the name; empty: none
 	account directory.Account
 	known   bool
-	user    policy.User  // what the backend knows of him, if known
-	key     verified.Key // of his verified binds; of nobody's, if not known
+	user    policy.User   // what the backend knows of him, if known
+	key     verified.User // of his verified binds; of nobody's, if not known
 }
 
 // subject names the user where something is counted, whichever name was used,
@@ -67,10 +67,10 @@ func (p *Pipeline) resolve(dn string) (who, error) {
 // known adds what the backend knows of a user at the moment.
 func (p *Pipeline) known(w who) who {
 	if !w.known {
-		w.key = verified.Key{Base: w.account.Base, User: "nobody"}
+		w.key = verified.User{Base: w.account.Base, UUID: "nobody"}
 		return w
 	}
-	w.key = verified.Key{Base: w.account.Base, User: w.account.UUID}
+	w.key = verified.User{Base: w.account.Base, UUID: w.account.UUID}
 	w.user.Active = w.account.Active
 	if p.stamper != nil {
 		w.user.PasswordStamp, w.user.FactorStamp = p.stamper.Stamps(w.account)
@@ -83,6 +83,7 @@ type place struct {
 	addr   netip.Addr
 	client Client // the one that is named, or the address
 	home   bool   // the user was granted here before
+	page   bool   // it is the unlock page, where nobody is at home
 	from   guard.From
 }
 
@@ -93,6 +94,19 @@ func (p *Pipeline) place(w who, addr, peer netip.Addr) place {
 		at.home = slices.Contains(p.Book.Places(w.key), at.client.Name)
 	}
 	return at
+}
+
+// trusts reports that the limits do not refuse a bind here, but slow it down:
+// the user is at home, the client is named, or it looked him up by an account
+// that may search.
+func (p *Pipeline) trusts(w who, at place) bool {
+	switch {
+	case at.page:
+		return false
+	case at.home, at.client.named:
+		return true
+	}
+	return p.Logins != nil && w.known && p.Logins.Expects(at.addr, w.account.Base, w.account.UUID)
 }
 
 // clientAt says who binds from an address.

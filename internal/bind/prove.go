@@ -279,7 +279,7 @@ func (p *Pipeline) denied(ctx context.Context, w who, at place, said said, f fou
 		code = with.Code // guesses through login searches are told apart by it
 	}
 	secret := p.key.Digest("secret", w.subject(), string(code), string(said.whole))
-	if l := p.failures.Add(ctx, at.from, secret); l != nil && !at.home && !at.client.named && with == nil {
+	if l := p.failures.Add(ctx, at.from, secret); l != nil && !p.trusts(w, at) {
 		return l
 	}
 	if d.Password != auth.Right || !d.FactorDue() {

@@ -178,7 +178,7 @@ func (p *Pipeline) search(ctx context.Context, w who, at place, said said) (foun
 		return f, nil
 	}
 	for i, r := range said.readings {
-		s, err := p.searches.of(ctx, w.subject(), w.key, r.Password)
+		s, err := p.searches.of(ctx, w.subject(), w.key, r.Password, at.addr)
 		if err != nil {
 			return found{}, undetermined(err)
 		}

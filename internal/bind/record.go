@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // way when others reached the limit is held to it too, or parallel guesses would
 // be free.
 func (p *Pipeline) granted(ctx context.Context, w who, at place, f found, j *joining, with *paired, right attempt, g auth.Granted) (answer, error) {
-	if l := p.failures.Over(at.from); l != nil && !at.home && !at.client.named && with == nil {
+	if l := p.failures.Over(at.from); l != nil && !p.trusts(w, at) {
 		p.leave(w, at, g)
 		return answer{}, l
 	}
@@ -48,7 +49,7 @@ func (p *Pipeline) record(ctx context.Context, w who, at place, f found, with *p
 		return
 	}
 	proof, ok := p.proofOf(w, at, with, right, g)
-	p.keep(ctx, w, at.addr.String(), f.epoch, right.Password, g, func(c *verified.Credential) {
+	p.keep(ctx, w, at.addr, f.epoch, right.Password, g, func(c *verified.Credential) {
 		if c.Factored = false; g.Factor != auth.FactorNone {
 			factored(c)
 		}
@@ -73,10 +74,10 @@ func visited(places []string, place string) []string {
 }
 
 // keep notes that a password was proved just now, for a client's address.
-func (p *Pipeline) keep(ctx context.Context, w who, client string, epoch uint64, password auth.Secret, g auth.Granted, change func(*verified.Credential)) {
+func (p *Pipeline) keep(ctx context.Context, w who, client netip.Addr, epoch uint64, password auth.Secret, g auth.Granted, change func(*verified.Credential)) {
 	now := p.Now()
 	var old *verified.Session
-	err := p.Book.Prove(ctx, w.key, epoch, w.account.Username, password, func(c *verified.Credential) {
+	err := p.Book.Prove(ctx, w.key, epoch, w.account.Username, password, client, func(c *verified.Credential) {
 		if c.FactorStamp != w.user.FactorStamp {
 			c.Proofs = nil // of a factor that the user no longer has
 		}
@@ -170,7 +171,7 @@ func (p *Pipeline) byWindow(ctx context.Context, w who, at place, said said, f f
 }
 
 // forget removes a credential that turned out to be wrong.
-func (p *Pipeline) forget(ctx context.Context, k verified.Key, c *verified.Credential) {
+func (p *Pipeline) forget(ctx context.Context, k verified.User, c *verified.Credential) {
 	var left *verified.Session
 	err := p.Book.Update(ctx, k, c.ID, func(c *verified.Credential) bool {
 		left = c.Session
@@ -195,7 +196,7 @@ func (p *Pipeline) touch(w who, at place, c *verified.Credential, by *verified.P
 	if !visit && !use && !settles {
 		return
 	}
-	id := "touch " + w.key.User + " " + w.key.Base + " " + c.ID
+	id := "touch " + w.key.UUID + " " + w.key.Base + " " + c.ID
 	if !p.renewals.begin(id, now) {
 		return
 	}

@@ -106,7 +106,7 @@ func (p *Pipeline) freshen(w who, r auth.Attempt, c *verified.Credential) {
 	default:
 		return
 	}
-	id := w.key.User + " " + w.key.Base + " " + c.ID
+	id := w.key.UUID + " " + w.key.Base + " " + c.ID
 	if !p.renewals.begin(id, now) {
 		return
 	}
@@ -155,7 +155,7 @@ func (p *Pipeline) reminder(c *verified.Credential) *verified.Proof {
 
 // askFlow asks by a flow that needs nothing of the user.
 func (p *Pipeline) askFlow(ctx context.Context, w who, r auth.Attempt, c *verified.Credential) error {
-	_, epoch, err := p.Book.Search(ctx, w.key, r.Password)
+	_, epoch, err := p.Book.Search(ctx, w.key, r.Password, r.Addr)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (p *Pipeline) renew(ctx context.Context, w who, r auth.Attempt, c *verified
 	var denied *auth.Denied
 	switch {
 	case err == nil:
-		p.keep(ctx, w, r.Addr.String(), epoch, r.Password, g, func(c *verified.Credential) {
+		p.keep(ctx, w, r.Addr, epoch, r.Password, g, func(c *verified.Credential) {
 			if r.Cookie == "" {
 				c.Factored = false // or the flow would have asked
 				return
@@ -289,7 +289,7 @@ func (p *Pipeline) Sweep(ctx context.Context) {
 			if now.Sub(c.Told) < max(p.Rules.MaxAge, p.Rules.StaleFor) {
 				continue
 			}
-			err := p.Book.Update(ctx, e.Key, c.ID, func(c *verified.Credential) bool {
+			err := p.Book.Update(ctx, e.User, c.ID, func(c *verified.Credential) bool {
 				return now.Sub(c.Told) < max(p.Rules.MaxAge, p.Rules.StaleFor)
 			})
 			if err != nil {

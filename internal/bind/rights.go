@@ -18,7 +18,7 @@ func (p *Pipeline) MaySearch(id *Identity) bool {
 		}
 	}
 	if p.Book != nil {
-		if may, known := p.Book.MaySearch(verified.Key{Base: id.Base, User: id.UUID}); known {
+		if may, known := p.Book.MaySearch(verified.User{Base: id.Base, UUID: id.UUID}); known {
 			return may
 		}
 	}

@@ -3,10 +3,9 @@ package bind
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"ldapd/internal/auth"
 	"ldapd/internal/auth/guard"
@@ -27,17 +26,18 @@ const (
 
 // searches are those for verified binds. Identical ones are one.
 type searches struct {
-	book  *verified.Book
-	now   func() time.Time
-	key   guard.Key
-	group singleflight.Group
+	book *verified.Book
+	now  func() time.Time
+	key  guard.Key
+
+	flights *guard.Flights[search]
 
 	mu  sync.Mutex
 	all recent.Map[guard.Digest, search] // in vain
 }
 
 func newSearches(book *verified.Book, now func() time.Time) *searches {
-	return &searches{book: book, now: now, key: guard.NewKey(), all: recent.NewMap[guard.Digest, search](maxVain)}
+	return &searches{book: book, now: now, key: guard.NewKey(), flights: guard.NewFlights[search](), all: recent.NewMap[guard.Digest, search](maxVain)}
 }
 
 // search is one that was made.
@@ -48,31 +48,30 @@ type search struct {
 	err   error // the store could not be asked
 }
 
-// of looks for the credential of a password, whatever it costs. The error is
-// that of the context; whether the store could be asked stands in the result.
-func (s *searches) of(ctx context.Context, subject string, k verified.Key, password auth.Secret) (search, error) {
+// of looks for the credential of a password, whatever it costs, for who asks
+// from an address. The error is that of the context; whether the store could be
+// asked stands in the result.
+func (s *searches) of(ctx context.Context, subject string, k verified.User, password auth.Secret, from netip.Addr) (search, error) {
 	id := s.id(subject, k, password)
 	if c, _ := s.book.Find(k, password); c == nil {
 		if r, ok := s.vain(id); ok {
 			return r, nil
 		}
 	}
-	done := s.group.DoChan(string(id[:]), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), searchTime)
+	r, _, err := s.flights.Do(ctx, id, func(ctx context.Context) (search, error) {
+		ctx, cancel := context.WithTimeout(ctx, searchTime)
 		defer cancel()
 		r := search{at: s.now()}
-		r.found, r.epoch, r.err = s.book.Search(ctx, k, password)
+		r.found, r.epoch, r.err = s.book.Search(ctx, k, password, from)
 		if r.found == nil && r.err == nil {
 			s.add(id, r)
 		}
 		return r, nil
 	})
-	select {
-	case r := <-done:
-		return r.Val.(search), nil
-	case <-ctx.Done():
-		return search{}, fmt.Errorf("look for a verified bind: %w", ctx.Err())
+	if err != nil {
+		return search{}, fmt.Errorf("look for a verified bind: %w", err)
 	}
+	return r, nil
 }
 
 func (s *searches) vain(id guard.Digest) (search, bool) {
@@ -85,14 +84,14 @@ func (s *searches) vain(id guard.Digest) (search, bool) {
 
 // forget is for a password that turned out right: it may be learned elsewhere
 // at any time, and revoked before that.
-func (s *searches) forget(subject string, k verified.Key, password auth.Secret) {
+func (s *searches) forget(subject string, k verified.User, password auth.Secret) {
 	id := s.id(subject, k, password)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all.Delete(id)
 }
 
-func (s *searches) id(subject string, k verified.Key, password auth.Secret) guard.Digest {
+func (s *searches) id(subject string, k verified.User, password auth.Secret) guard.Digest {
 	return s.key.Digest("search", subject, k.Base, string(password))
 }
 

@@ -25,13 +25,13 @@ const (
 
 // session returns what a granted bind of a client's address left behind, nil if
 // nothing.
-func (p *Pipeline) session(g auth.Granted, client string) *verified.Session {
+func (p *Pipeline) session(g auth.Granted, client netip.Addr) *verified.Session {
 	s := g.Session
 	if s == nil {
 		return nil
 	}
 	return &verified.Session{
-		Hash: s.Hash, Begin: p.Now(), End: s.End, State: s.State, Asked: p.Now(), Client: client,
+		Hash: s.Hash, Begin: p.Now(), End: s.End, State: s.State, Asked: p.Now(), Client: client.String(),
 	}
 }
 
@@ -55,7 +55,7 @@ func over(s *verified.Session) time.Time {
 
 // leave ends the session of a bind that is not kept.
 func (p *Pipeline) leave(w who, at place, g auth.Granted) {
-	p.endSession(w.account.Base, p.session(g, at.addr.String()))
+	p.endSession(w.account.Base, p.session(g, at.addr))
 }
 
 // endSession ends a session in the background; nil is none.
@@ -145,16 +145,16 @@ func (p *Pipeline) SessionEnded(hash string) {
 		})
 		switch {
 		case err != nil:
-			p.Log.Error("verified bind not removed, though authentik ended its session", zap.String("uuid", k.User), zap.Error(err))
+			p.Log.Error("verified bind not removed, though authentik ended its session", zap.String("uuid", k.UUID), zap.Error(err))
 		case revoked:
-			p.Log.Info("verified bind ended, as authentik ended its session", zap.String("uuid", k.User))
+			p.Log.Info("verified bind ended, as authentik ended its session", zap.String("uuid", k.UUID))
 		}
 	})
 }
 
 // Revoke ends the verified binds of a user, and returns how many there were.
-func (p *Pipeline) Revoke(ctx context.Context, k verified.Key) (int, error) {
-	return p.revoke(func(e verified.Entry) bool { return e.Key == k }, func() error { return p.Book.Revoke(ctx, k) })
+func (p *Pipeline) Revoke(ctx context.Context, k verified.User) (int, error) {
+	return p.revoke(func(e verified.Entry) bool { return e.User == k }, func() error { return p.Book.Revoke(ctx, k) })
 }
 
 // RevokeAll is Revoke for every user.
@@ -170,7 +170,7 @@ func (p *Pipeline) revoke(of func(verified.Entry) bool, revoke func() error) (n 
 			continue
 		}
 		for _, c := range e.Record.Credentials {
-			p.endSession(e.Key.Base, c.Session)
+			p.endSession(e.User.Base, c.Session)
 			n++
 		}
 	}

@@ -75,7 +75,7 @@ func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) 
 	}
 	until := p.Now().Add(p.Rules.Remember)
 	open := p.opening(r.Clients, g, until)
-	p.keep(ctx, w, at.addr.String(), f.epoch, r.Password, g, open)
+	p.keep(ctx, w, at.addr, f.epoch, r.Password, g, open)
 	for _, dir := range r.Directories[1:] {
 		p.unlockAlso(ctx, dir, r, g, open)
 	}
@@ -115,12 +115,12 @@ func (p *Pipeline) unlockAlso(ctx context.Context, dir Directory, r UnlockReques
 		}
 		own.Search = search
 	}
-	_, epoch, err := p.Book.Search(ctx, w.key, r.Password)
+	_, epoch, err := p.Book.Search(ctx, w.key, r.Password, r.Addr)
 	if err != nil {
 		p.Log.Warn("no window opened in another tree", zap.String("user", w.account.Username), zap.String("base", w.key.Base), zap.Error(err))
 		return
 	}
-	p.keep(ctx, w, r.Addr.String(), epoch, r.Password, own, open)
+	p.keep(ctx, w, r.Addr, epoch, r.Password, own, open)
 }
 
 // Lock closes the windows of a user, for whom the password is enough, and
@@ -166,7 +166,7 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (who, place, 
 	w.account, w.known = w.dir.AccountByName(r.Name)
 	w = p.known(w)
 	at := p.place(w, r.Addr, r.Peer)
-	at.home = false
+	at.home, at.page = false, true
 	a := auth.Attempt{Name: r.Name, Account: w.account, Known: w.known, Addr: r.Addr, Password: r.Password}
 	if r.Code != "" {
 		a.Code, a.CodeIn = r.Code, auth.InUsername

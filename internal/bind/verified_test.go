@@ -23,6 +23,7 @@ import (
 	"ldapd/internal/search"
 	"ldapd/internal/secret"
 	"ldapd/internal/verified"
+	"ldapd/internal/verified/keyring"
 )
 
 // flows is a backend like authentik: it has sessions, and remembers factors by
@@ -217,7 +218,7 @@ func newHouse(t *testing.T, change func(*bind.Options)) *house {
 
 func openBook(t testing.TB, store verified.Store, now func() time.Time) *verified.Book {
 	t.Helper()
-	keys, err := verified.ParseKeys(strings.Repeat("0f", 32), nil)
+	keys, err := keyring.Parse(strings.Repeat("0f", 32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -502,7 +503,7 @@ func TestEnds(t *testing.T) {
 		{"revoked", func(h *house) {
 			h.mu.Unlock()
 			defer h.mu.Lock()
-			n, err := h.Revoke(h.Context(), verified.Key{Base: base, User: "uuid-alice"})
+			n, err := h.Revoke(h.Context(), verified.User{Base: base, UUID: "uuid-alice"})
 			if n != 1 || err != nil {
 				h.Errorf("revoked %d, %v", n, err)
 			}
@@ -689,7 +690,7 @@ func TestUnlock(t *testing.T) {
 func TestSearchesAreShared(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	c := newClock()
-	keys, err := verified.ParseKeys(strings.Repeat("0f", 32), nil)
+	keys, err := keyring.Parse(strings.Repeat("0f", 32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
 	"ldapd/internal/login"
+	"ldapd/internal/password"
 	"ldapd/internal/policy"
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
@@ -109,8 +110,10 @@ func (d *Daemon) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	hashes := password.NewQueue()
+	m.waiting(hashes.Waiting)
 	d.book, err = openBook(ctx, cfg, d.store, verified.Options{
-		Keys: keys, Now: d.now, Log: d.log.Named("verified"), Metrics: verified.NewMetrics(m.registry),
+		Keys: keys, Hashes: hashes, Now: d.now, Log: d.log.Named("verified"), Metrics: verified.NewMetrics(m.registry),
 	})
 	if err != nil {
 		return err
@@ -124,7 +127,7 @@ func (d *Daemon) open(o Options) (err error) {
 	m.certificate(d.certs.Expires)
 	shown := certs.NewSet(d.certs)
 	d.served = &served{metrics: m}
-	file := usersFile{codes: d.store, log: d.log, metrics: m, now: d.now}
+	file := usersFile{codes: d.store, hashes: hashes, log: d.log, metrics: m, now: d.now}
 	if cfg.Backend == config.BackendAuthentik {
 		d.backend, err = openOutpost(cfg, o.Version, d.served, file, shown, func(hash string) { d.binds.SessionEnded(hash) })
 	} else {

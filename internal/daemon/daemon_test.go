@@ -20,6 +20,7 @@ import (
 	"ldapd/internal/config"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -225,7 +226,7 @@ func TestCodeServesOnce(t *testing.T) {
 func TestReload(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.File.Path = filepath.Join(t.TempDir(), "users.yaml")
-	hash, err := local.HashPassword("secret")
+	hash, err := password.New("secret")
 	if err != nil {
 		t.Fatal(err)
 	}

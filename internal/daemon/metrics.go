@@ -61,6 +61,13 @@ func (m *metrics) hashes(count func() int64) {
 		func() float64 { return float64(count()) }))
 }
 
+// waiting reports how many wait to compute a slow hash.
+func (m *metrics) waiting(count func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ldapd_password_hashes_waiting", Help: "Binds that wait for their turn to compute a slow password hash."},
+		func() float64 { return float64(count()) }))
+}
+
 // certificate reports when the certificate in use expires.
 func (m *metrics) certificate(expires func() time.Time) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -63,7 +63,7 @@ func (o offline) Revoke(ctx context.Context, user string) (n int, err error) {
 	for _, e := range o.book.All() {
 		if isUser(e, user) {
 			n += len(e.Record.Credentials)
-			err = errors.Join(err, o.book.Revoke(ctx, e.Key))
+			err = errors.Join(err, o.book.Revoke(ctx, e.User))
 		}
 	}
 	return n, err

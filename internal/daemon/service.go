@@ -37,7 +37,7 @@ func list(all []verified.Entry, until func(*verified.Proof) time.Time) []control
 		for i := range e.Record.Credentials {
 			c := &e.Record.Credentials[i]
 			b := control.Bind{
-				User: e.Record.Username, UUID: e.Key.User, Base: e.Key.Base, Factored: c.Factored, Doubt: c.Doubt,
+				User: e.Record.Username, UUID: e.User.UUID, Base: e.User.Base, Factored: c.Factored, Doubt: c.Doubt,
 				First: c.First, Proved: c.Proved, Told: c.Told,
 			}
 			for j := range c.Proofs {
@@ -68,9 +68,9 @@ func (s service) Revoke(ctx context.Context, user string) (n int, err error) {
 
 // keysOf finds a user by name or UUID, among the verified binds and in the
 // directory: others may know of verified binds that are not known here.
-func (s service) keysOf(user string) (keys []verified.Key) {
-	seen := make(map[verified.Key]bool)
-	add := func(k verified.Key) {
+func (s service) keysOf(user string) (keys []verified.User) {
+	seen := make(map[verified.User]bool)
+	add := func(k verified.User) {
 		if !seen[k] {
 			seen[k] = true
 			keys = append(keys, k)
@@ -78,7 +78,7 @@ func (s service) keysOf(user string) (keys []verified.Key) {
 	}
 	for _, e := range s.book.All() {
 		if isUser(e, user) {
-			add(e.Key)
+			add(e.User)
 		}
 	}
 	if forest := s.served.forest.Load(); forest != nil {
@@ -88,7 +88,7 @@ func (s service) keysOf(user string) (keys []verified.Key) {
 				a, ok = tree.AccountByUUID(user)
 			}
 			if ok {
-				add(verified.Key{Base: a.Base, User: a.UUID})
+				add(verified.User{Base: a.Base, UUID: a.UUID})
 			}
 		}
 	}
@@ -97,7 +97,7 @@ func (s service) keysOf(user string) (keys []verified.Key) {
 
 // isUser says whether a record is that of a user, by name or UUID.
 func isUser(e verified.Entry, user string) bool {
-	return strings.EqualFold(e.Record.Username, user) || strings.EqualFold(e.Key.User, user)
+	return strings.EqualFold(e.Record.Username, user) || strings.EqualFold(e.User.UUID, user)
 }
 
 // RevokeAll implements control.Service.

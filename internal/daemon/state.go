@@ -16,6 +16,7 @@ import (
 	"ldapd/internal/cache"
 	"ldapd/internal/config"
 	"ldapd/internal/verified"
+	"ldapd/internal/verified/keyring"
 )
 
 // Files of the state directory, beside the self-signed certificate.
@@ -85,16 +86,16 @@ func makeKey(cfg *config.Config, path string) (string, error) {
 }
 
 // parseKeys takes the keys of the configuration.
-func parseKeys(cfg *config.Config) (verified.Keys, error) {
+func parseKeys(cfg *config.Config) (keyring.Ring, error) {
 	key, err := storeKey(cfg)
 	if err != nil {
-		return verified.Keys{}, err
+		return keyring.Ring{}, err
 	}
 	var old []string
 	for _, k := range cfg.Cache.OldKeys {
 		old = append(old, string(k))
 	}
-	keys, err := verified.ParseKeys(key, old)
+	keys, err := keyring.Parse(key, old)
 	if err != nil {
 		return keys, cfg.Errorf("cache.key", "%v", err)
 	}
@@ -112,8 +113,8 @@ func openBook(ctx context.Context, cfg *config.Config, s cache.Store, o verified
 
 // checkKey refuses a store that was written with a key that is not configured.
 // A store that cannot be asked is not refused: memory answers until it can.
-func checkKey(ctx context.Context, cfg *config.Config, s cache.Store, keys verified.Keys, log *zap.Logger) error {
-	check := keys.KeyCheck()
+func checkKey(ctx context.Context, cfg *config.Config, s cache.Store, keys keyring.Ring, log *zap.Logger) error {
+	check := keys.Check()
 	err := s.CheckKey(ctx, check)
 	if errors.Is(err, cache.ErrOtherKey) {
 		err = takeOver(ctx, s, keys, check)
@@ -128,8 +129,8 @@ func checkKey(ctx context.Context, cfg *config.Config, s cache.Store, keys verif
 }
 
 // takeOver gives a store that was written with an old key the current one.
-func takeOver(ctx context.Context, s cache.Store, keys verified.Keys, check []byte) error {
-	for _, o := range keys.OldKeyChecks() {
+func takeOver(ctx context.Context, s cache.Store, keys keyring.Ring, check []byte) error {
+	for _, o := range keys.OldChecks() {
 		if err := s.ReplaceKeyCheck(ctx, o, check); !errors.Is(err, cache.ErrOtherKey) {
 			return err
 		}

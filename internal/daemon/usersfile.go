@@ -10,6 +10,7 @@ import (
 	"ldapd/internal/config"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 	"ldapd/internal/yamlfile"
 )
 
@@ -20,6 +21,7 @@ const watchEvery = time.Second
 // usersFile follows a users file, and authenticates those who are in it.
 type usersFile struct {
 	codes   mfa.UsedCodes
+	hashes  *password.Queue
 	log     *zap.Logger
 	metrics *metrics
 	now     func() time.Time
@@ -68,7 +70,7 @@ func place(cfg *config.Config, err error) error {
 // whoever sees an entry must be able to bind with what is in the file.
 func (u *usersFile) take(f *local.File) error {
 	if u.auth == nil {
-		u.auth = local.NewAuthenticator(f, u.codes, u.now)
+		u.auth = local.NewAuthenticator(f, u.codes, u.hashes, u.now)
 	} else {
 		u.auth.Update(f)
 	}

@@ -7,17 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"ldapd/internal/auth"
 	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 )
-
-// hashWait is how long a bind waits for its turn to compute a hash.
-const hashWait = 10 * time.Second
 
 // Authenticator checks the passwords and codes of a File. It remembers
 // nothing but used codes.
@@ -28,9 +25,9 @@ const hashWait = 10 * time.Second
 type Authenticator struct {
 	codes mfa.UsedCodes
 	now   func() time.Time
-	turns chan struct{}     // as many slow hashes at a time as there are processors
+	queue *password.Queue
 	key   [sha256.Size]byte // of this process
-	decoy *Hash
+	decoy *password.Hash
 
 	content atomic.Pointer[content]
 	hashes  atomic.Int64
@@ -44,16 +41,17 @@ var (
 // content is what the authenticator takes from a File.
 type content struct {
 	users  map[string]*account // by UUID
-	hashes []*Hash             // of all users that have one
+	hashes []*password.Hash    // of all users that have one
 }
 
-// NewAuthenticator returns an authenticator for the users of f.
-func NewAuthenticator(f *File, codes mfa.UsedCodes, now func() time.Time) *Authenticator {
+// NewAuthenticator returns an authenticator for the users of f, which waits in
+// the queue to compute a hash.
+func NewAuthenticator(f *File, codes mfa.UsedCodes, queue *password.Queue, now func() time.Time) *Authenticator {
 	a := &Authenticator{
 		codes: codes,
 		now:   now,
-		turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		decoy: decoy(),
+		queue: queue,
+		decoy: password.Decoy(),
 	}
 	rand.Read(a.key[:]) // never fails
 	a.Update(f)
@@ -89,7 +87,7 @@ func (a *Authenticator) Stamps(of directory.Account) (password, factor string) {
 func (a *Authenticator) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 	c := a.content.Load()
 	u := c.users[at.Account.UUID] // nil: no such user
-	right, err := a.check(ctx, a.hashFor(c, u, at.Name), at.Password)
+	right, err := a.check(ctx, a.hashFor(c, u, at.Name), at)
 	if err != nil {
 		return auth.Granted{}, err
 	}
@@ -141,22 +139,20 @@ func (a *Authenticator) judge(ctx context.Context, u *account, right bool, at au
 }
 
 // check computes a slow hash, in turn.
-func (a *Authenticator) check(ctx context.Context, h *Hash, password auth.Secret) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, hashWait)
-	defer cancel()
-	select {
-	case a.turns <- struct{}{}:
-		defer func() { <-a.turns }()
-	case <-ctx.Done():
-		return false, fmt.Errorf("wait to check the password: %w", ctx.Err())
+func (a *Authenticator) check(ctx context.Context, h *password.Hash, at auth.Attempt) (right bool, err error) {
+	err = a.queue.Do(ctx, at.Addr, func() {
+		a.hashes.Add(1)
+		right = h.Matches(string(at.Password))
+	})
+	if err != nil {
+		return false, fmt.Errorf("check the password: %w", err)
 	}
-	a.hashes.Add(1)
-	return h.Matches(string(password)), nil
+	return right, nil
 }
 
 // hashFor returns the hash to compute: the user's own, or for those who have
 // none that of some user, chosen by the name.
-func (a *Authenticator) hashFor(c *content, u *account, name string) *Hash {
+func (a *Authenticator) hashFor(c *content, u *account, name string) *password.Hash {
 	switch {
 	case u != nil && u.hash != nil:
 		return u.hash

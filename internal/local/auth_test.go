@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"ldapd/internal/cache"
 	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 )
 
 const (
@@ -97,7 +100,7 @@ func TestOneHashPerAttempt(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%s, again %v", tt.name, again), func(t *testing.T) {
-				a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+				a := NewAuthenticator(f, cache.NewMemory(fixed), password.NewQueue(), fixed)
 				if again {
 					for _, name := range []string{"alice", "bob", "carol", "dave", "zoe"} {
 						a.Authenticate(t.Context(), attempt(f, name, "secret", "", auth.NoCode))
@@ -130,7 +133,7 @@ func TestOneHashPerAttempt(t *testing.T) {
 }
 
 func TestEmptyDirectoryHashes(t *testing.T) {
-	a := NewAuthenticator(&File{}, cache.NewMemory(fixed), fixed)
+	a := NewAuthenticator(&File{}, cache.NewMemory(fixed), password.NewQueue(), fixed)
 	_, err := a.Authenticate(t.Context(), auth.Attempt{Name: "zoe", Password: "x"})
 	if reasonOf(err) != "unknown_user" || a.Hashes() != 1 {
 		t.Errorf("%v after %d hashes", err, a.Hashes())
@@ -141,9 +144,9 @@ func TestEmptyDirectoryHashes(t *testing.T) {
 // keeps to it, whatever its case.
 func TestBorrowedHash(t *testing.T) {
 	f := parse(t, authFile)
-	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), password.NewQueue(), fixed)
 	c := a.content.Load()
-	used := map[*Hash]bool{}
+	used := map[*password.Hash]bool{}
 	for i := range 200 {
 		name := fmt.Sprintf("nobody%d", i)
 		h := a.hashFor(c, nil, name)
@@ -160,7 +163,7 @@ func TestBorrowedHash(t *testing.T) {
 func TestReplay(t *testing.T) {
 	f := parse(t, authFile)
 	store := cache.NewMemory(fixed)
-	a := NewAuthenticator(f, store, fixed)
+	a := NewAuthenticator(f, store, password.NewQueue(), fixed)
 	now := code(t, 0)
 	// A code behind a wrong password is not used up.
 	if _, err := a.Authenticate(t.Context(), attempt(f, "bob", "wrong", now, auth.InPassword)); reasonOf(err) != "wrong_password" {
@@ -175,7 +178,7 @@ func TestReplay(t *testing.T) {
 		}
 	}
 	// Another process with the same store knows too.
-	b := NewAuthenticator(f, store, fixed)
+	b := NewAuthenticator(f, store, password.NewQueue(), fixed)
 	if _, err := b.Authenticate(t.Context(), attempt(f, "bob", "secret", now, auth.InPassword)); reasonOf(err) != "code_used" {
 		t.Errorf("replay after a restart: %v", err)
 	}
@@ -194,7 +197,7 @@ func (brokenCodes) Claim(context.Context, string, int64, time.Time) (bool, error
 
 func TestStoreTroubleIsNotDenied(t *testing.T) {
 	f := parse(t, authFile)
-	a := NewAuthenticator(f, brokenCodes{}, fixed)
+	a := NewAuthenticator(f, brokenCodes{}, password.NewQueue(), fixed)
 	_, err := a.Authenticate(t.Context(), attempt(f, "bob", "secret", code(t, 0), auth.InPassword))
 	if d := (*auth.Denied)(nil); !errors.Is(err, errBroken) || errors.As(err, &d) {
 		t.Errorf("error %v, want %v", err, errBroken)
@@ -203,10 +206,9 @@ func TestStoreTroubleIsNotDenied(t *testing.T) {
 
 func TestWaitForTurn(t *testing.T) {
 	f := parse(t, authFile)
-	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
-	for range cap(a.turns) {
-		a.turns <- struct{}{}
-	}
+	queue := password.NewQueue()
+	a := NewAuthenticator(f, cache.NewMemory(fixed), queue, fixed)
+	defer occupy(t, queue)()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, at := range []auth.Attempt{
@@ -222,11 +224,26 @@ func TestWaitForTurn(t *testing.T) {
 	}
 }
 
+// occupy takes all turns of a queue until free is called.
+func occupy(t *testing.T, q *password.Queue) (free func()) {
+	release, taken := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			if err := q.Do(t.Context(), netip.Addr{}, func() { taken <- struct{}{}; <-release }); err != nil {
+				t.Error(err)
+			}
+		})
+		<-taken
+	}
+	return func() { close(release); wg.Wait() }
+}
+
 func TestStamps(t *testing.T) {
 	stamps := func(file, name string) [2]string {
 		t.Helper()
 		f := parse(t, file)
-		a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+		a := NewAuthenticator(f, cache.NewMemory(fixed), password.NewQueue(), fixed)
 		p, s := a.Stamps(attempt(f, name, "", "", auth.NoCode).Account)
 		for _, stamp := range []string{p, s} {
 			if strings.Contains(stamp, totpSecret) || stamp != "" && len(stamp) != 16 {
@@ -270,7 +287,7 @@ func TestStamps(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	f := parse(t, authFile)
-	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), password.NewQueue(), fixed)
 	alice := attempt(f, "alice", "secret", "", auth.NoCode)
 	if _, err := a.Authenticate(t.Context(), alice); err != nil {
 		t.Fatal(err)
@@ -296,7 +313,7 @@ func TestUpdate(t *testing.T) {
 // TestUpdateWhileBinding is for the race detector.
 func TestUpdateWhileBinding(t *testing.T) {
 	f := parse(t, authFile)
-	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), password.NewQueue(), fixed)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -318,7 +335,7 @@ func BenchmarkStamps(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a := NewAuthenticator(f, cache.NewMemory(fixed), fixed)
+	a := NewAuthenticator(f, cache.NewMemory(fixed), password.NewQueue(), fixed)
 	bob := attempt(f, "bob", "", "", auth.NoCode).Account
 	b.ReportAllocs()
 	for b.Loop() {

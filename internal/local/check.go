@@ -13,6 +13,7 @@ import (
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 	"ldapd/internal/yamlfile"
 )
 
@@ -105,7 +106,7 @@ func (c *checker) allUsers(in []user, f *File) error {
 			return err
 		}
 		a := account{uuid: id, active: u.Active == nil || *u.Active, search: u.Search}
-		if a.hash, err = password(u); err != nil {
+		if a.hash, err = passwordHash(u); err != nil {
 			return err
 		}
 		if a.totp, err = secondFactor(u); err != nil {
@@ -184,14 +185,14 @@ func (c *checker) members(p yamlfile.Pos, key string, names []string) ([]string,
 	return ids, nil
 }
 
-func password(u user) (*Hash, error) {
+func passwordHash(u user) (*password.Hash, error) {
 	switch {
 	case !u.Has("password"):
 		return nil, nil
 	case strings.HasPrefix(u.Password, "!"):
 		return nil, nil // Django's unusable password
 	}
-	h, err := ParseHash(u.Password)
+	h, err := password.Parse(u.Password)
 	if err != nil {
 		return nil, u.Errorf("password", "%v", err)
 	}

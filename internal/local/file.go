@@ -10,6 +10,7 @@ import (
 	"ldapd/internal/atomicfile"
 	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
+	"ldapd/internal/password"
 	"ldapd/internal/yamlfile"
 )
 
@@ -34,8 +35,8 @@ type account struct {
 	uuid   string
 	active bool
 	search bool
-	hash   *Hash     // nil: the user cannot bind
-	totp   *mfa.TOTP // nil: no second factor
+	hash   *password.Hash // nil: the user cannot bind
+	totp   *mfa.TOTP      // nil: no second factor
 
 	passwordStamp, factorStamp string
 }

@@ -7,15 +7,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ldapd/internal/password"
 )
 
 // passwordStamp changes when a user's password hash does, or the right that
 // goes with the password, for that is told with its proof.
-func passwordStamp(uuid string, h *Hash, search bool) string {
+func passwordStamp(uuid string, h *password.Hash, search bool) string {
 	if h == nil {
 		return ""
 	}
-	return stamp("password", uuid, h.text, strconv.FormatBool(search))
+	return stamp("password", uuid, h.Encoded(), strconv.FormatBool(search))
 }
 
 // factorStamp changes when a user's second factor does, but not with the way

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"ldapd/internal/peer"
 )
 
 // So many attempts of one address are let through in a minute, which begins
@@ -30,7 +32,7 @@ type tally struct {
 func (l *limiter) admit(from netip.Addr, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := customer(from)
+	key := peer.Network(from)
 	t, ok := l.young[key]
 	if !ok {
 		t = l.old[key]
@@ -48,18 +50,4 @@ func (l *limiter) admit(from netip.Addr, now time.Time) bool {
 	}
 	l.young[key] = t
 	return true
-}
-
-// customer returns the address, or for IPv6 the network that one customer has
-// for himself.
-func customer(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.Prefix(bits)
-	if err != nil { // not an address
-		return netip.Prefix{}
-	}
-	return p
 }

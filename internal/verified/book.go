@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +13,9 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/cache"
+	"ldapd/internal/password"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 const (
@@ -45,10 +46,11 @@ type Store interface {
 // Options make a Book.
 type Options struct {
 	Store   Store
-	Keys    Keys
+	Keys    keyring.Ring
 	Now     func() time.Time // nil: time.Now
 	Log     *zap.Logger      // nil: none
 	Metrics *Metrics         // nil: none
+	Hashes  *password.Queue  // to wait in for computing slow hashes; nil: one of its own
 }
 
 // Book holds the records of all users in memory, and keeps them in a store,
@@ -59,13 +61,13 @@ type Options struct {
 // meantime do not come back by that.
 type Book struct {
 	store   Store
-	keys    Keys
+	keys    codec
 	now     func() time.Time
 	log     *zap.Logger
 	metrics *Metrics
 
-	fast   *macs         // of passwords, by a key of this process
-	hashes chan struct{} // turns to compute slow ones
+	fast   *keyring.Digests // of passwords, by a key of this process
+	hashes *password.Queue
 
 	reads, writes, follows outage
 
@@ -73,7 +75,7 @@ type Book struct {
 	settling     chan struct{} // held while everything is being revoked
 
 	mu       sync.RWMutex // for moments only
-	users    map[Key]*user
+	users    map[User]*user
 	sessions map[string]place // by hash
 	filled   int              // users that have a record
 	behind   bool             // the store was never read as a whole
@@ -86,14 +88,14 @@ type Book struct {
 	revoked    uint64 // when everything was
 	revokeAll  bool   // and the store is to be told
 	unsaved    map[*user]struct{}
-	stale      map[Key]struct{} // to be read again
+	stale      map[User]struct{} // to be read again
 	staleAll   bool
 	unreadable bool // a value was, and that was logged
 }
 
 // user is what is known of one; the lock is that of the Book.
 type user struct {
-	key  Key
+	key  User
 	name string        // in the store
 	turn chan struct{} // held while the store is asked or told about the user
 
@@ -117,13 +119,13 @@ type attempt struct{ fast, slow digest }
 
 // place is where a session is.
 type place struct {
-	key Key
+	key User
 	id  string
 }
 
 // Entry is a record in a list.
 type Entry struct {
-	Key
+	User
 	*Record
 }
 
@@ -133,8 +135,8 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	if o.Store == nil {
 		return nil, errors.New("verified binds: there is no store")
 	}
-	if o.Keys.current == nil {
-		return nil, fmt.Errorf("verified binds: %w", errNoKey)
+	if o.Keys.ID() == "" {
+		return nil, fmt.Errorf("verified binds: %w", keyring.ErrEmpty)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -145,19 +147,22 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	own := make([]byte, keySize)
+	if o.Hashes == nil {
+		o.Hashes = password.NewQueue()
+	}
+	own := make([]byte, keyring.KeySize)
 	rand.Read(own) // never fails
 	b := &Book{
-		store: o.Store, keys: o.Keys, now: o.Now, log: o.Log, metrics: o.Metrics,
-		fast:     newMACs(own),
-		hashes:   make(chan struct{}, runtime.GOMAXPROCS(0)),
+		store: o.Store, keys: codec{o.Keys}, now: o.Now, log: o.Log, metrics: o.Metrics,
+		fast:     keyring.NewDigests(own),
+		hashes:   o.Hashes,
 		reload:   make(chan struct{}, 1),
 		save:     make(chan struct{}, 1),
 		settling: make(chan struct{}, 1),
-		users:    make(map[Key]*user),
+		users:    make(map[User]*user),
 		sessions: make(map[string]place),
 		unsaved:  make(map[*user]struct{}),
-		stale:    make(map[Key]struct{}),
+		stale:    make(map[User]struct{}),
 		behind:   true,
 	}
 	b.reads.init("read", meansAlone, o.Metrics)
@@ -178,8 +183,8 @@ var errUnreadable = errors.New("the verified bind in the store cannot be read")
 
 // Find looks for the credential of a password in memory, which takes
 // microseconds. cold says that Search may find what Find did not.
-func (b *Book) Find(k Key, password secret.String) (c *Credential, cold bool) {
-	d := b.fast.of(k.Base, k.User, string(password))
+func (b *Book) Find(k User, password secret.String) (c *Credential, cold bool) {
+	d := b.fast.Of(k.Base, k.UUID, string(password))
 	b.mu.RLock()
 	u, cold := b.users[k], b.behind
 	var r *Record
@@ -212,22 +217,25 @@ func (r *Record) find(d *digest) (c *Credential, cold bool) {
 }
 
 // Code returns the digest of a one-time code of a user.
-func (b *Book) Code(k Key, code secret.String) Code {
-	return Code{b.keys.current.id, b.keys.current.codes.of(k.Base, k.User, string(code))}
+func (b *Book) Code(k User, code secret.String) Code {
+	id := b.keys.ID()
+	sum, _ := b.keys.Code(id, k.Base, k.UUID, code) // the current key is there
+	return Code{id, sum}
 }
 
 // Codes returns the digests that a one-time code of a user may have, one for
 // each key.
-func (b *Book) Codes(k Key, code secret.String) []Code {
-	all := make([]Code, 0, len(b.keys.all))
-	for id, by := range b.keys.all {
-		all = append(all, Code{id, by.codes.of(k.Base, k.User, string(code))})
+func (b *Book) Codes(k User, code secret.String) []Code {
+	var all []Code
+	for _, id := range b.keys.IDs() {
+		sum, _ := b.keys.Code(id, k.Base, k.UUID, code) // the key is there
+		all = append(all, Code{id, sum})
 	}
 	return all
 }
 
 // Places returns the clients where a user was granted.
-func (b *Book) Places(k Key) (all []string) {
+func (b *Book) Places(k User) (all []string) {
 	b.mu.RLock()
 	u := b.users[k]
 	var r *Record
@@ -249,7 +257,7 @@ func (b *Book) Places(k Key) (all []string) {
 
 // MaySearch returns whether the user may read the whole directory, as it was
 // last known; known is false if nothing was.
-func (b *Book) MaySearch(k Key) (may, known bool) {
+func (b *Book) MaySearch(k User) (may, known bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	u := b.users[k]
@@ -266,7 +274,7 @@ func (b *Book) MaySearch(k Key) (may, known bool) {
 }
 
 // BySession finds the credential that a session was left for.
-func (b *Book) BySession(hash string) (k Key, id string, ok bool) {
+func (b *Book) BySession(hash string) (k User, id string, ok bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	p, ok := b.sessions[hash]
@@ -284,13 +292,13 @@ func (b *Book) All() []Entry {
 	}
 	b.mu.RUnlock()
 	slices.SortFunc(all, func(x, y Entry) int {
-		return cmp.Or(cmp.Compare(x.Username, y.Username), cmp.Compare(x.Base, y.Base), cmp.Compare(x.User, y.User))
+		return cmp.Or(cmp.Compare(x.Username, y.Username), cmp.Compare(x.Base, y.Base), cmp.Compare(x.UUID, y.UUID))
 	})
 	return all
 }
 
 // user returns what is known of a user, of whom nothing may be known.
-func (b *Book) user(k Key) (*user, error) {
+func (b *Book) user(k User) (*user, error) {
 	b.mu.RLock()
 	u := b.users[k]
 	b.mu.RUnlock()
@@ -307,7 +315,7 @@ func (b *Book) user(k Key) (*user, error) {
 }
 
 // enter is user under the lock.
-func (b *Book) enter(k Key, name string) *user {
+func (b *Book) enter(k User, name string) *user {
 	u := b.users[k]
 	if u == nil {
 		u = &user{key: k, name: name, turn: make(chan struct{}, 1)}

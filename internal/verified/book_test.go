@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,24 +15,25 @@ import (
 
 	"ldapd/internal/cache"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var alice = Key{Base: "DC=ldap,DC=example", User: "6b1c5c4e-0000-4000-8000-000000000001"}
+var alice = User{Base: "DC=ldap,DC=example", UUID: "6b1c5c4e-0000-4000-8000-000000000001"}
 
 var start = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
 // keyText returns a key of 32 bytes that are n.
-func keyText(n byte) string { return strings.Repeat(fmt.Sprintf("%02x", n), keySize) }
+func keyText(n byte) string { return strings.Repeat(fmt.Sprintf("%02x", n), keyring.KeySize) }
 
-func testKeys(t testing.TB, current byte, old ...byte) Keys {
+func testKeys(t testing.TB, current byte, old ...byte) keyring.Ring {
 	t.Helper()
 	var texts []string
 	for _, o := range old {
 		texts = append(texts, keyText(o))
 	}
-	k, err := ParseKeys(keyText(current), texts)
+	k, err := keyring.Parse(keyText(current), texts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +42,7 @@ func testKeys(t testing.TB, current byte, old ...byte) Keys {
 
 func open(t testing.TB, s Store) *Book { return openWith(t, s, testKeys(t, 1)) }
 
-func openWith(t testing.TB, s Store, k Keys) *Book {
+func openWith(t testing.TB, s Store, k keyring.Ring) *Book {
 	t.Helper()
 	b, err := Open(t.Context(), Options{Store: s, Keys: k})
 	if err != nil {
@@ -50,10 +52,10 @@ func openWith(t testing.TB, s Store, k Keys) *Book {
 }
 
 // prove is Search and Prove, as a bind does it.
-func prove(t testing.TB, b *Book, k Key, password secret.String, change func(c *Credential)) {
+func prove(t testing.TB, b *Book, k User, password secret.String, change func(c *Credential)) {
 	t.Helper()
-	_, epoch, _ := b.Search(t.Context(), k, password)
-	if err := b.Prove(t.Context(), k, epoch, "alice", password, change); err != nil {
+	_, epoch, _ := b.Search(t.Context(), k, password, netip.Addr{})
+	if err := b.Prove(t.Context(), k, epoch, "alice", password, netip.Addr{}, change); err != nil {
 		t.Fatalf("prove: %v", err)
 	}
 }
@@ -63,18 +65,18 @@ func at(when time.Time) func(c *Credential) {
 }
 
 // must returns the credential of a password, by Search.
-func must(t testing.TB, b *Book, k Key, password secret.String) *Credential {
+func must(t testing.TB, b *Book, k User, password secret.String) *Credential {
 	t.Helper()
-	c, _, err := b.Search(t.Context(), k, password)
+	c, _, err := b.Search(t.Context(), k, password, netip.Addr{})
 	if err != nil || c == nil {
 		t.Fatalf("search: %v, %v, want a credential", c, err)
 	}
 	return c
 }
 
-func mustNot(t testing.TB, b *Book, k Key, password secret.String) {
+func mustNot(t testing.TB, b *Book, k User, password secret.String) {
 	t.Helper()
-	if c, _, err := b.Search(t.Context(), k, password); err != nil || c != nil {
+	if c, _, err := b.Search(t.Context(), k, password, netip.Addr{}); err != nil || c != nil {
 		t.Fatalf("search: %v, %v, want nothing", c, err)
 	}
 }
@@ -124,7 +126,7 @@ func TestProve(t *testing.T) {
 		if may, known := b.MaySearch(alice); !may || !known {
 			t.Errorf("may search: %v, known %v", may, known)
 		}
-		if !c.Proofs[0].Code.Is(b.Codes(alice, "123456")) || c.Proofs[0].Code.Is(b.Codes(alice, "123457")) || c.Proofs[0].Code.Is(b.Codes(Key{alice.Base, "other"}, "123456")) {
+		if !c.Proofs[0].Code.Is(b.Codes(alice, "123456")) || c.Proofs[0].Code.Is(b.Codes(alice, "123457")) || c.Proofs[0].Code.Is(b.Codes(User{alice.Base, "other"}, "123456")) {
 			t.Error("the code is not that of alice alone")
 		}
 		if k, id, ok := b.BySession("abc"); !ok || k != alice || id != c.ID {
@@ -139,7 +141,7 @@ func TestProve(t *testing.T) {
 	if c, cold := b.Find(alice, "wrong"); c != nil || cold {
 		t.Errorf("found %v, cold %v for a wrong password", c, cold)
 	}
-	if c, _ := b.Find(Key{alice.Base, "other"}, "right"); c != nil {
+	if c, _ := b.Find(User{alice.Base, "other"}, "right"); c != nil {
 		t.Error("somebody else has the password")
 	}
 	if none := (Code{}); none.Is(b.Codes(alice, "")) {
@@ -158,20 +160,20 @@ func TestProve(t *testing.T) {
 	if !reflect.DeepEqual(shape(b), shape(again)) {
 		t.Errorf("the books differ: %v, %v", shape(b), shape(again))
 	}
-	if all := again.All(); len(all) != 1 || all[0].Username != "alice" || all[0].Key != alice {
+	if all := again.All(); len(all) != 1 || all[0].Username != "alice" || all[0].User != alice {
 		t.Errorf("all: %v", all)
 	}
 }
 
 // shape is what a book holds, to be compared.
-func shape(b *Book) map[Key]string {
-	all := make(map[Key]string)
+func shape(b *Book) map[User]string {
+	all := make(map[User]string)
 	for _, e := range b.All() {
 		text, err := marshal(e.Record)
 		if err != nil {
 			panic(err)
 		}
-		all[e.Key] = string(text)
+		all[e.User] = string(text)
 	}
 	return all
 }
@@ -230,16 +232,16 @@ func TestUpdate(t *testing.T) {
 	if _, _, ok := b.BySession("s2"); ok {
 		t.Error("the session of a removed credential is still there")
 	}
-	if v, _, err := store.Load(t.Context(), alice.User+" "+alice.Base); v != nil || err != nil {
+	if v, _, err := store.Load(t.Context(), alice.UUID+" "+alice.Base); v != nil || err != nil {
 		t.Errorf("the store still has %d bytes, %v", len(v), err)
 	}
-	if err := b.Update(t.Context(), Key{"DC=x", "nobody"}, "x", nil); err != nil {
+	if err := b.Update(t.Context(), User{"DC=x", "nobody"}, "x", nil); err != nil {
 		t.Errorf("of an unknown user: %v", err)
 	}
 }
 
 func TestRevoke(t *testing.T) {
-	bob := Key{alice.Base, "bob"}
+	bob := User{alice.Base, "bob"}
 	for _, tt := range []struct {
 		name   string
 		revoke func(ctx context.Context, b *Book) error
@@ -253,14 +255,14 @@ func TestRevoke(t *testing.T) {
 			b := open(t, store)
 			prove(t, b, alice, "right", at(start))
 			prove(t, b, bob, "bob's", at(start))
-			_, epoch, _ := b.Search(t.Context(), alice, "right")
+			_, epoch, _ := b.Search(t.Context(), alice, "right", netip.Addr{})
 			if err := tt.revoke(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
 			if c, cold := b.Find(alice, "right"); c != nil || cold {
 				t.Errorf("found %v, cold %v", c, cold)
 			}
-			err := b.Prove(t.Context(), alice, epoch, "alice", "right", at(start))
+			err := b.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, at(start))
 			if !errors.Is(err, ErrRevoked) || !errors.Is(err, cache.ErrRevoked) {
 				t.Errorf("a flow that began before was recorded: %v", err)
 			}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"ldapd/internal/verified/keyring"
 )
 
 // grain is the difference in time that alone makes no change: when callers
@@ -104,16 +106,16 @@ func (r *Record) adopt(from *Record) {
 
 // canon returns the record as the store would give it back; nil if it is
 // empty.
-func (k Keys) canon(r *Record) (*Record, error) {
+func (c codec) canon(r *Record) (*Record, error) {
 	r.trim()
 	plain, err := marshal(r)
 	if err != nil {
 		return nil, err
 	}
-	if len(plain) > maxValue-sealSize {
+	if len(plain) > maxValue-keyring.Overhead {
 		return nil, errSize
 	}
-	n, err := k.unmarshal(plain)
+	n, err := c.unmarshal(plain)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package verified
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"ldapd/internal/password"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 // Bounds of what is kept of a user. They hold a value far below what a store
@@ -22,41 +23,35 @@ const (
 	maxOthers      = 32      // proofs of a credential without, as windows
 	maxPlaces      = 16      // of a credential
 	maxValue       = 1 << 20 // bytes
-	sealSize       = 64      // bytes that a value is larger than its record, and more
-)
-
-// A value of the store is a version, the id of a key, and the record, sealed
-// with the key (AES-256-GCM) for its user: it can be neither read nor changed
-// nor given to another user without the key. Whoever may write to the store
-// can still bring an old value back.
-const (
-	version = 1
-	idSize  = 6 // bytes of the id of a key
 )
 
 var (
-	errVersion = errors.New("of an unknown version")
-	errNoSuch  = errors.New("written with a key that is not here")
-	errForged  = errors.New("not written with its key, or not for this user")
-	errDamaged = errors.New("damaged")
+	errDamaged = keyring.ErrDamaged
 	errSize    = fmt.Errorf("larger than %d bytes", maxValue)
 )
 
+// codec makes the values of a store from records, and back. A value is sealed
+// for its name in the store.
+type codec struct{ keyring.Ring }
+
 // storeName returns the key of a user in the store.
-func storeName(k Key) (string, error) {
-	if k.User == "" || strings.Contains(k.User, " ") {
+func storeName(k User) (string, error) {
+	if k.UUID == "" || strings.Contains(k.UUID, " ") {
 		return "", errors.New("verified bind: no user id")
 	}
-	return k.User + " " + k.Base, nil
+	return sealedFor(k), nil
 }
 
-func parseName(name string) (Key, bool) {
+func parseName(name string) (User, bool) {
 	user, base, ok := strings.Cut(name, " ")
-	return Key{Base: base, User: user}, ok && user != ""
+	return User{Base: base, UUID: user}, ok && user != ""
 }
+
+// sealedFor returns what the value of a user is sealed for: its key in the store.
+func sealedFor(of User) string { return of.UUID + " " + of.Base }
 
 // encode returns the value of a record, nil for nil.
-func (k Keys) encode(of Key, r *Record) ([]byte, error) {
+func (c codec) encode(of User, r *Record) ([]byte, error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -64,11 +59,10 @@ func (k Keys) encode(of Key, r *Record) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := hex.DecodeString(k.current.id)
+	value, err := c.Seal(sealedFor(of), plain)
 	if err != nil {
-		return nil, fmt.Errorf("id of the key: %w", err)
+		return nil, err
 	}
-	value := k.current.seal.Seal(append([]byte{version}, id...), nil, plain, sealedFor(of))
 	if len(value) > maxValue {
 		return nil, errSize
 	}
@@ -76,30 +70,19 @@ func (k Keys) encode(of Key, r *Record) ([]byte, error) {
 }
 
 // decode returns the record of a value, nil for none.
-func (k Keys) decode(of Key, value []byte) (*Record, error) {
+func (c codec) decode(of User, value []byte) (*Record, error) {
 	switch {
 	case value == nil:
 		return nil, nil
 	case len(value) > maxValue:
 		return nil, errSize
-	case len(value) < 1+idSize:
-		return nil, errDamaged
-	case value[0] != version:
-		return nil, errVersion
 	}
-	id := hex.EncodeToString(value[1 : 1+idSize])
-	by := k.all[id]
-	if by == nil {
-		return nil, errNoSuch
-	}
-	plain, err := by.seal.Open(nil, nil, value[1+idSize:], sealedFor(of))
+	plain, err := c.Open(sealedFor(of), value)
 	if err != nil {
-		return nil, errForged
+		return nil, err
 	}
-	return k.unmarshal(plain)
+	return c.unmarshal(plain)
 }
-
-func sealedFor(of Key) []byte { return []byte(of.User + " " + of.Base) }
 
 // In JSON a record has short names. Times are Unix microseconds, 0 for none.
 type recordJSON struct {
@@ -162,7 +145,7 @@ func marshal(r *Record) ([]byte, error) {
 		c := &r.Credentials[i]
 		v := c.verifier
 		j := credentialJSON{
-			ID: c.ID, Hash: hashJSON{v.key, v.memory, v.time, v.threads, v.slow[:]},
+			ID: c.ID, Hash: hashJSON{v.scheme.Key, v.scheme.Cost.Memory, v.scheme.Cost.Time, v.scheme.Cost.Threads, v.slow[:]},
 			Search: c.Search, Factored: c.Factored, Doubt: c.Doubt,
 			PasswordStamp: c.PasswordStamp, FactorStamp: c.FactorStamp,
 			First: micros(c.First), Proved: micros(c.Proved), Told: micros(c.Told), Places: c.Places,
@@ -192,7 +175,7 @@ func marshal(r *Record) ([]byte, error) {
 
 // unmarshal drops credentials whose key is no longer here: nothing could
 // recognise their password.
-func (k Keys) unmarshal(plain []byte) (*Record, error) {
+func (c codec) unmarshal(plain []byte) (*Record, error) {
 	var in recordJSON
 	d := json.NewDecoder(bytes.NewReader(plain))
 	if err := d.Decode(&in); err != nil {
@@ -202,23 +185,23 @@ func (k Keys) unmarshal(plain []byte) (*Record, error) {
 	ids := make(map[string]bool)
 	for i := range in.Credentials {
 		j := &in.Credentials[i]
-		v := &verifier{scheme: scheme{j.Hash.Key, cost{j.Hash.Memory, j.Hash.Time, j.Hash.Threads}}}
-		if j.ID == "" || ids[j.ID] || !v.valid() || len(j.Hash.Sum) != len(v.slow) {
+		v := &verifier{scheme: keyring.Scheme{Key: j.Hash.Key, Cost: password.Cost{Memory: j.Hash.Memory, Time: j.Hash.Time, Threads: j.Hash.Threads}}}
+		if j.ID == "" || ids[j.ID] || !v.scheme.Cost.Valid() || len(j.Hash.Sum) != len(v.slow) {
 			return nil, errDamaged
 		}
 		ids[j.ID] = true
-		if k.all[v.key] == nil {
+		if !c.Has(v.scheme.Key) {
 			continue
 		}
 		copy(v.slow[:], j.Hash.Sum)
-		c := Credential{
+		cred := Credential{
 			ID: j.ID, Search: j.Search, Factored: j.Factored, Doubt: j.Doubt,
 			PasswordStamp: j.PasswordStamp, FactorStamp: j.FactorStamp,
 			First: moment(j.First), Proved: moment(j.Proved), Told: moment(j.Told),
 			Places: j.Places, verifier: v,
 		}
 		if s := j.Session; s != nil {
-			c.Session = &Session{s.Hash, moment(s.Begin), moment(s.End), secret.String(s.State), moment(s.Asked), s.Client}
+			cred.Session = &Session{s.Hash, moment(s.Begin), moment(s.End), secret.String(s.State), moment(s.Asked), s.Client}
 		}
 		for _, pj := range j.Proofs {
 			p := Proof{
@@ -233,9 +216,9 @@ func (k Keys) unmarshal(plain []byte) (*Record, error) {
 				p.Code.Key = pj.CodeKey
 				copy(p.Code.Sum[:], pj.CodeSum)
 			}
-			c.Proofs = append(c.Proofs, p)
+			cred.Proofs = append(cred.Proofs, p)
 		}
-		r.Credentials = append(r.Credentials, c)
+		r.Credentials = append(r.Credentials, cred)
 	}
 	r.trim()
 	if len(r.Credentials) == 0 {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,55 +19,8 @@ import (
 
 	"ldapd/internal/cache"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
-
-func TestParseKeys(t *testing.T) {
-	raw := bytes.Repeat([]byte{0xfb}, keySize)
-	want := testKeys(t, 0xfb).ID()
-	for _, text := range []string{
-		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)), " " + hex.EncodeToString(raw) + "\n",
-		base64.StdEncoding.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw),
-		base64.URLEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
-	} {
-		k, err := ParseKeys(text, []string{keyText(2), text, keyText(2)})
-		if err != nil {
-			t.Errorf("%q: %v", text, err)
-		} else if k.ID() != want || len(k.all) != 2 || len(k.OldKeyChecks()) != 1 {
-			t.Errorf("%q: key %s of %d", text, k.ID(), len(k.all))
-		}
-	}
-	for _, text := range []string{"", "secret", keyText(1)[2:], keyText(1) + "00", strings.Repeat("g", 64), base64.StdEncoding.EncodeToString(raw[1:])} {
-		for _, err := range []error{second(ParseKeys(text, nil)), second(ParseKeys(keyText(1), []string{text}))} {
-			if err == nil {
-				t.Errorf("%q was taken", text)
-			} else if text != "" && strings.Contains(err.Error(), text) {
-				t.Errorf("the error tells the key: %v", err)
-			}
-		}
-	}
-	if _, err := Open(t.Context(), Options{Store: cache.NewMemory(nil)}); err == nil {
-		t.Error("a book was opened without a key")
-	}
-}
-
-func second(_ Keys, err error) error { return err }
-
-func TestKeyCheck(t *testing.T) {
-	one, two := testKeys(t, 1), testKeys(t, 2, 1)
-	if bytes.Equal(one.KeyCheck(), two.KeyCheck()) || len(one.KeyCheck()) != keySize {
-		t.Error("two keys have the same check")
-	}
-	if old := two.OldKeyChecks(); len(old) != 1 || !bytes.Equal(old[0], one.KeyCheck()) {
-		t.Error("the check of an old key is not what it was")
-	}
-	limits, err := one.Derive("limits")
-	if err != nil || len(limits) != keySize || bytes.Equal(limits, one.KeyCheck()) {
-		t.Errorf("derived %x, %v", limits, err)
-	}
-	if _, err := (Keys{}).Derive("x"); err == nil || (Keys{}).ID() != "" || (Keys{}).KeyCheck() != nil {
-		t.Error("no key is one")
-	}
-}
 
 // Nothing that is secret is in a store, nor in what is inside its seal.
 func TestAtRest(t *testing.T) {
@@ -82,7 +36,7 @@ func TestAtRest(t *testing.T) {
 		c.Session = &Session{Hash: "h", State: state}
 		c.Proofs = []Proof{{ID: "p", Way: ByName, Code: b.Code(alice, code), Cookie: cookie, At: start}}
 	})
-	value, _, err := store.Load(t.Context(), alice.User+" "+alice.Base)
+	value, _, err := store.Load(t.Context(), alice.UUID+" "+alice.Base)
 	if err != nil || value == nil {
 		t.Fatalf("the value is %v, %v", value, err)
 	}
@@ -101,7 +55,7 @@ func TestAtRest(t *testing.T) {
 		}
 	}
 
-	plain, err := keys.current.seal.Open(nil, nil, value[1+idSize:], sealedFor(alice))
+	plain, err := keys.Open(sealedFor(alice), value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,44 +78,32 @@ func TestAtRest(t *testing.T) {
 	}
 }
 
-// A value is of no use to another user, nor with another key, nor modified.
-func TestSeal(t *testing.T) {
+// A value is of no use to another user; package keyring sees to the rest.
+func TestSealedForUser(t *testing.T) {
 	store := cache.NewMemory(nil)
 	b := openWith(t, store, cheap(t, 1))
 	prove(t, b, alice, "right", at(start))
-	value, _, err := store.Load(t.Context(), alice.User+" "+alice.Base)
+	value, _, err := store.Load(t.Context(), alice.UUID+" "+alice.Base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := cheap(t, 1)
+	keys := codec{cheap(t, 1)}
 	if r, err := keys.decode(alice, value); r == nil || err != nil {
 		t.Fatalf("decoded %v, %v", r, err)
 	}
-	for i := range value {
-		v := bytes.Clone(value)
-		v[i] ^= 0x40
-		if r, err := keys.decode(alice, v); r != nil || err == nil {
-			t.Fatalf("with another byte %d: %v, %v", i, r, err)
-		}
-		if r, err := keys.decode(alice, value[:i]); r != nil || err == nil {
-			t.Fatalf("cut to %d bytes: %v, %v", i, r, err)
-		}
-	}
-	for _, tt := range []struct {
-		of   Key
-		keys Keys
-		want error
-	}{
-		{Key{alice.Base, "bob"}, keys, errForged},
-		{Key{"DC=other", alice.User}, keys, errForged},
-		{alice, cheap(t, 2), errNoSuch},
-	} {
-		if r, err := tt.keys.decode(tt.of, value); r != nil || !errors.Is(err, tt.want) {
-			t.Errorf("%v: %v, %v, want %v", tt.of, r, err, tt.want)
+	for _, of := range []User{{alice.Base, "bob"}, {"DC=other", alice.UUID}} {
+		if r, err := keys.decode(of, value); r != nil || !errors.Is(err, keyring.ErrForged) {
+			t.Errorf("%v: %v, %v", of, r, err)
 		}
 	}
 	if _, err := keys.decode(alice, make([]byte, maxValue+1)); !errors.Is(err, errSize) {
 		t.Errorf("a large value: %v", err)
+	}
+}
+
+func TestNoKey(t *testing.T) {
+	if _, err := Open(t.Context(), Options{Store: cache.NewMemory(nil)}); err == nil {
+		t.Error("a book was opened without a key")
 	}
 }
 
@@ -188,13 +130,13 @@ func TestGarbage(t *testing.T) {
 	if len(b.All()) != 0 || value(t, m.errors.WithLabelValues(string(opDecode))) != 6 || seen.Len() != 1 {
 		t.Errorf("%v, %v errors, logged %v", b.All(), value(t, m.errors.WithLabelValues(string(opDecode))), seen.All())
 	}
-	k := Key{alice.Base, "user1"}
-	if c, _, err := b.Search(t.Context(), k, "right"); c != nil || !errors.Is(err, errUnreadable) {
+	k := User{alice.Base, "user1"}
+	if c, _, err := b.Search(t.Context(), k, "right", netip.Addr{}); c != nil || !errors.Is(err, errUnreadable) {
 		t.Errorf("search: %v, %v", c, err)
 	}
 	prove(t, b, k, "right", at(start))
 	must(t, openWith(t, store, cheap(t, 1)), k, "right")
-	if _, _, err := b.Search(t.Context(), Key{alice.Base, ""}, "x"); err == nil {
+	if _, _, err := b.Search(t.Context(), User{alice.Base, ""}, "x", netip.Addr{}); err == nil {
 		t.Error("somebody without an id is somebody")
 	}
 }
@@ -208,25 +150,31 @@ func TestRotation(t *testing.T) {
 	})
 	prove(t, one, alice, "other", at(start))
 	id := must(t, one, alice, "right").ID
-	name := alice.User + " " + alice.Base
+	name := alice.UUID + " " + alice.Base
 
 	two := openWith(t, store, cheap(t, 2, 1))
 	c := must(t, two, alice, "right")
 	if c.ID != id || !c.Proofs[0].Code.Is(two.Codes(alice, "123456")) || c.Proofs[0].Cookie != "cookie" {
 		t.Errorf("by the old key: %+v", c)
 	}
-	v, _, _ := store.Load(t.Context(), name)
-	if got := hex.EncodeToString(v[1 : 1+idSize]); got != cheap(t, 1).ID() {
-		t.Errorf("written with %s before any change", got)
+	writtenWith := func(n byte) bool {
+		v, _, err := store.Load(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = testKeys(t, n).Open(name, v)
+		return err == nil
+	}
+	if !writtenWith(1) {
+		t.Error("written with another key before any change")
 	}
 	prove(t, two, alice, "right", at(start.Add(time.Hour)))
-	v, _, _ = store.Load(t.Context(), name)
-	if got := hex.EncodeToString(v[1 : 1+idSize]); got != two.keys.ID() {
-		t.Errorf("written with %s after a change", got)
+	if !writtenWith(2) {
+		t.Error("written with an old key after a change")
 	}
 	for _, c := range two.All()[0].Credentials {
-		if want := (c.ID == id); (c.key == two.keys.ID()) != want {
-			t.Errorf("the hash of %s is by %s", c.ID, c.key)
+		if want := (c.ID == id); (c.scheme.Key == two.keys.ID()) != want {
+			t.Errorf("the hash of %s is by %s", c.ID, c.scheme.Key)
 		}
 	}
 	if two.Code(alice, "1").Key != two.keys.ID() {
@@ -252,8 +200,8 @@ func TestRotation(t *testing.T) {
 
 func TestTooLarge(t *testing.T) {
 	b := openWith(t, cache.NewMemory(nil), cheap(t, 1))
-	_, epoch, _ := b.Search(t.Context(), alice, "right")
-	err := b.Prove(t.Context(), alice, epoch, "alice", "right", func(c *Credential) {
+	_, epoch, _ := b.Search(t.Context(), alice, "right", netip.Addr{})
+	err := b.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, func(c *Credential) {
 		c.Session = &Session{State: secret.String(strings.Repeat("x", maxValue))}
 	})
 	if !errors.Is(err, errSize) {
@@ -280,8 +228,8 @@ func TestTimes(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	keys := cheap(f, 1)
-	b := openWith(f, cache.NewMemory(nil), keys)
+	keys := codec{cheap(f, 1)}
+	b := openWith(f, cache.NewMemory(nil), keys.Ring)
 	prove(f, b, alice, "right", func(c *Credential) {
 		c.Session = &Session{Hash: "h", State: "s", Begin: start}
 		c.Proofs = []Proof{{ID: "p", Way: ByName, Code: b.Code(alice, "123456"), Cookie: "c", At: start}}
@@ -294,7 +242,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(bytes.Replace(plain, []byte(`"m":8`), []byte(`"m":4000000000`), 1))
 	f.Add([]byte(`{"c":[{}]}`))
 	f.Add([]byte(`{"c":null}`))
-	f.Add([]byte{version, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if r, err := keys.decode(alice, data); r != nil && err != nil {
 			t.Fatal("a record and an error")
@@ -308,7 +256,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		for i := range r.Credentials {
 			c := &r.Credentials[i]
-			if len(c.Proofs) > maxCodes+maxOthers || !c.valid() || keys.all[c.key] == nil {
+			if len(c.Proofs) > maxCodes+maxOthers || !c.scheme.Cost.Valid() || !keys.Has(c.scheme.Key) {
 				t.Fatalf("a credential is %+v", c)
 			}
 		}

@@ -3,7 +3,6 @@ package verified
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"testing"
@@ -95,7 +94,7 @@ func TestProofsOfOldValues(t *testing.T) {
 	v := newVerifier(t, b, "right")
 	var text bytes.Buffer
 	fmt.Fprintf(&text, `{"n":"alice","c":[{"i":"id","h":{"k":%q,"m":%d,"t":%d,"p":%d,"s":%q},"s":true,"f":true,"tt":1,"p":[`,
-		v.key, v.memory, v.time, v.threads, base64Of(v.slow[:]))
+		v.scheme.Key, v.scheme.Cost.Memory, v.scheme.Cost.Time, v.scheme.Cost.Threads, base64Of(v.slow[:]))
 	code := b.Code(alice, "123456")
 	for i := range 128 {
 		if i > 0 {
@@ -106,12 +105,15 @@ func TestProofsOfOldValues(t *testing.T) {
 	}
 	text.WriteString(`]}]}`)
 	store := cache.NewMemory(nil)
-	id, err := hex.DecodeString(keys.ID())
+	name, err := storeName(alice)
 	if err != nil {
 		t.Fatal(err)
 	}
-	value := keys.current.seal.Seal(append([]byte{version}, id...), nil, text.Bytes(), sealedFor(alice))
-	err = store.Update(t.Context(), alice.User+" "+alice.Base, 0, func([]byte) ([]byte, error) { return value, nil })
+	value, err := keys.Seal(name, text.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = store.Update(t.Context(), name, 0, func([]byte) ([]byte, error) { return value, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,10 +260,6 @@ func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 // newVerifier returns what would be kept of a password of alice.
 func newVerifier(t *testing.T, b *Book, password secret.String) *verifier {
 	t.Helper()
-	s := b.keys.scheme()
-	sum, err := b.hash(t.Context(), s, alice, password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &verifier{scheme: s, slow: sum}
+	s := b.keys.Scheme()
+	return &verifier{scheme: s, slow: b.keys.Password(s, alice.Base, alice.UUID, password)}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -15,14 +16,14 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"ldapd/internal/password"
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 // cheap returns keys whose hashes cost little.
-func cheap(t testing.TB, current byte, old ...byte) Keys {
-	k := testKeys(t, current, old...)
-	k.cost = cost{memory: 8, time: 1, threads: 1}
-	return k
+func cheap(t testing.TB, current byte, old ...byte) keyring.Ring {
+	return testKeys(t, current, old...).WithCost(password.Cost{Memory: 8, Time: 1, Threads: 1})
 }
 
 // value returns that of a gauge or counter.
@@ -86,15 +87,15 @@ func storeDown(t *testing.T, how string) {
 		})
 	}
 	down(true)
-	c, epoch, err := b.Search(t.Context(), alice, "new")
+	c, epoch, err := b.Search(t.Context(), alice, "new", netip.Addr{})
 	if c != nil || (err != nil) != (how == "down" || how == "hangs") {
 		t.Errorf("search: %v, %v", c, err)
 	}
-	if c, _, _ := b.Search(t.Context(), alice, "before"); c == nil {
+	if c, _, _ := b.Search(t.Context(), alice, "before", netip.Addr{}); c == nil {
 		t.Error("what memory knows is not found")
 	}
 	for i := range 5 {
-		if err := b.Prove(t.Context(), alice, epoch, "alice", "new", at(start.Add(time.Duration(i)*time.Minute))); err != nil {
+		if err := b.Prove(t.Context(), alice, epoch, "alice", "new", netip.Addr{}, at(start.Add(time.Duration(i)*time.Minute))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +188,7 @@ func TestRevokeWhileDown(t *testing.T) {
 				b := openWith(t, r, cheap(t, 1))
 				stop := run(t, b)
 				prove(t, b, alice, "right", at(start))
-				_, epoch, _ := b.Search(t.Context(), alice, "right")
+				_, epoch, _ := b.Search(t.Context(), alice, "right", netip.Addr{})
 				r.set(func(r *replica) { r.down = true })
 				revoke := func() error { return b.Revoke(t.Context(), alice) }
 				if all {
@@ -200,16 +201,16 @@ func TestRevokeWhileDown(t *testing.T) {
 				if c, _ := b.Find(alice, "right"); c != nil {
 					t.Error("it is still in memory")
 				}
-				if c, _, _ := b.Search(t.Context(), alice, "right"); c != nil {
+				if c, _, _ := b.Search(t.Context(), alice, "right", netip.Addr{}); c != nil {
 					t.Error("it is back")
 				}
-				if err := b.Prove(t.Context(), alice, epoch, "alice", "right", at(start)); !errors.Is(err, ErrRevoked) {
+				if err := b.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, at(start)); !errors.Is(err, ErrRevoked) {
 					t.Errorf("a flow that began before was recorded: %v", err)
 				}
 				prove(t, b, alice, "new", at(start)) // begun after
 				time.Sleep(time.Minute)
 				r.set(func(r *replica) { r.readonly, r.down = true, false })
-				if c, _, _ := b.Search(t.Context(), alice, "right"); c != nil {
+				if c, _, _ := b.Search(t.Context(), alice, "right", netip.Addr{}); c != nil {
 					t.Error("it is back from the store")
 				}
 				r.set(func(r *replica) { r.readonly = false })
@@ -273,7 +274,7 @@ func TestOpenWhileDown(t *testing.T) {
 			if c, cold := b.Find(alice, "right"); c != nil || !cold {
 				t.Errorf("found %v, cold %v", c, cold)
 			}
-			if c, _, err := b.Search(t.Context(), alice, "right"); c != nil || err == nil {
+			if c, _, err := b.Search(t.Context(), alice, "right", netip.Addr{}); c != nil || err == nil {
 				t.Errorf("search: %v, %v", c, err)
 			}
 			prove(t, b, alice, "new", at(start))
@@ -286,7 +287,7 @@ func TestOpenWhileDown(t *testing.T) {
 				must(t, b, alice, "new")
 				must(t, b, alice, "right")
 			}
-			if _, cold := b.Find(Key{alice.Base, "bob"}, "x"); cold {
+			if _, cold := b.Find(User{alice.Base, "bob"}, "x"); cold {
 				t.Error("still cold")
 			}
 			stop()
@@ -309,7 +310,7 @@ func TestRunEnds(t *testing.T) {
 			r.set(func(r *replica) { r.down, r.hangs = false, hangs })
 			stop()
 			other := openWith(t, h.connect(), cheap(t, 1))
-			if c, _, _ := other.Search(t.Context(), alice, "right"); (c == nil) != hangs {
+			if c, _, _ := other.Search(t.Context(), alice, "right", netip.Addr{}); (c == nil) != hangs {
 				t.Errorf("hangs %v, stored %v", hangs, c)
 			}
 		})
@@ -324,11 +325,11 @@ func TestNobodyWaits(t *testing.T) {
 		stop := run(t, b)
 		synctest.Wait()
 		r.set(func(r *replica) { r.hangs = true })
-		b.Prove(t.Context(), alice, 0, "alice", "right", at(start))
+		b.Prove(t.Context(), alice, 0, "alice", "right", netip.Addr{}, at(start))
 		before := time.Now()
 		for i := range 100 {
-			k := Key{alice.Base, fmt.Sprint("user", i)}
-			if err := b.Prove(t.Context(), k, 0, "u", "right", at(start)); err != nil {
+			k := User{alice.Base, fmt.Sprint("user", i)}
+			if err := b.Prove(t.Context(), k, 0, "u", "right", netip.Addr{}, at(start)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -336,7 +337,7 @@ func TestNobodyWaits(t *testing.T) {
 			t.Errorf("100 binds waited %v", d)
 		}
 		// Search waits for a second, for it must not answer wrongly.
-		if c, _, err := b.Search(t.Context(), Key{alice.Base, "user3"}, "wrong"); c != nil || err == nil {
+		if c, _, err := b.Search(t.Context(), User{alice.Base, "user3"}, "wrong", netip.Addr{}); c != nil || err == nil {
 			t.Errorf("search: %v, %v", c, err)
 		}
 		if d := time.Since(before); d > loadTimeout {

@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 // Prove records that a password was proved: it finds its credential, or makes
@@ -21,8 +23,8 @@ import (
 // revoked since the epoch, which is from Search. What makes no difference but
 // in a time, by less than a second, is not recorded. The end of ctx is of no
 // effect, because what was proved may have used up a code; Prove takes seconds
-// at most.
-func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, password secret.String, change func(c *Credential)) error {
+// at most. from is as for Search.
+func (b *Book) Prove(ctx context.Context, k User, epoch uint64, username string, password secret.String, from netip.Addr, change func(c *Credential)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
 	u, err := b.user(k)
@@ -35,8 +37,8 @@ func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, 
 	}
 	defer leave()
 	p := proving{
-		current: b.keys.scheme(), id: rand.Text(), username: username, change: change,
-		fast: b.fast.of(k.Base, k.User, string(password)), slow: make(map[scheme]digest),
+		current: b.keys.Scheme(), id: rand.Text(), username: username, change: change,
+		fast: b.fast.Of(k.Base, k.UUID, string(password)), slow: make(map[keyring.Scheme]digest),
 	}
 	b.mu.RLock()
 	if equal(&u.last.fast, &p.fast) {
@@ -52,8 +54,12 @@ func (b *Book) Prove(ctx context.Context, k Key, epoch uint64, username string, 
 			return err
 		}
 		// There are as many schemes as credentials.
-		if p.slow[p.lacks], err = b.hash(ctx, p.lacks, k, password); err != nil {
-			return err
+		err = b.hashes.Do(ctx, from, func() {
+			b.metrics.hashes.Inc()
+			p.slow[p.lacks] = b.keys.Password(p.lacks, k.Base, k.UUID, password)
+		})
+		if err != nil {
+			return fmt.Errorf("hash a password: %w", err)
 		}
 	}
 }
@@ -63,14 +69,14 @@ var errNoHash = errors.New("a hash is lacking")
 
 // proving is a password that was proved, to be recorded.
 type proving struct {
-	current  scheme
+	current  keyring.Scheme
 	id       string // if the credential is new
 	username string
 	change   func(c *Credential)
 
 	fast  digest
-	slow  map[scheme]digest // as far as they were needed
-	lacks scheme            // with errNoHash
+	slow  map[keyring.Scheme]digest // as far as they were needed
+	lacks keyring.Scheme            // with errNoHash
 }
 
 func (p *proving) apply(r *Record) (marks, error) {
@@ -140,7 +146,7 @@ func (p *proving) find(r *Record) (int, error) {
 // is as for Prove. It is no error if it is gone. What memory says counts at
 // once; if the store cannot be reached, it is told later, but removing a
 // credential then returns an error, because a restart would bring it back.
-func (b *Book) Update(ctx context.Context, k Key, id string, change func(c *Credential) (keep bool)) error {
+func (b *Book) Update(ctx context.Context, k User, id string, change func(c *Credential) (keep bool)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTimeout)
 	defer cancel()
 	b.mu.RLock()
@@ -300,7 +306,7 @@ func (b *Book) writeNow(ctx context.Context, u *user, epoch uint64, apply func(r
 }
 
 // rewrite returns the next value of a user, and its record.
-func (b *Book) rewrite(k Key, old []byte, own *Record, unsaved marks, apply func(r *Record) (marks, error)) ([]byte, *Record, error) {
+func (b *Book) rewrite(k User, old []byte, own *Record, unsaved marks, apply func(r *Record) (marks, error)) ([]byte, *Record, error) {
 	stored, readErr := b.decode(k, bytes.Clone(old))
 	stored.adopt(own)
 	next, _, err := b.apply(merge(stored, own, unsaved), apply)

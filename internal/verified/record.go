@@ -10,10 +10,10 @@ import (
 	"ldapd/internal/secret"
 )
 
-// Key names a user of a tree.
-type Key struct {
+// User names a user of a tree.
+type User struct {
 	Base string // base DN of the tree, as the backend writes it
-	User string // UUID
+	UUID string
 }
 
 // Record is all that was proved of one user. Records and what they refer to

@@ -9,7 +9,7 @@ import (
 // Memory forgets at once. An error says that the store could not be told: this
 // process still has them revoked and goes on trying to tell it, but others do
 // not know, and a restart would bring them back.
-func (b *Book) Revoke(ctx context.Context, k Key) error {
+func (b *Book) Revoke(ctx context.Context, k User) error {
 	u, err := b.user(k)
 	if err != nil {
 		return err

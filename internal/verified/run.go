@@ -133,7 +133,7 @@ func (b *Book) outdatedAll() {
 }
 
 // outdated is changed under the lock.
-func (b *Book) outdated(k Key) {
+func (b *Book) outdated(k User) {
 	if len(b.stale) == maxStale {
 		b.outdatedAll()
 	}
@@ -298,7 +298,7 @@ func (b *Book) saveOne(ctx context.Context, u *user) error {
 	defer cancel()
 	storeErr, err := b.writeNow(ctx, u, epoch, func(*Record) (marks, error) { return nil, nil })
 	if errors.Is(err, ErrRevoked) {
-		b.log.Info("verified bind not kept, it was revoked elsewhere", zap.String("user", u.key.User))
+		b.log.Info("verified bind not kept, it was revoked elsewhere", zap.String("user", u.key.UUID))
 		return nil
 	}
 	return errors.Join(storeErr, err)

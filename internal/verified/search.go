@@ -3,10 +3,13 @@ package verified
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 
 	"go.uber.org/zap"
 
 	"ldapd/internal/secret"
+	"ldapd/internal/verified/keyring"
 )
 
 // Search looks for the credential of a password whatever it costs: it asks the
@@ -20,14 +23,15 @@ import (
 // store, and one slow hash. (For a user of whose hashes some are by an old key
 // it takes one for each key, until the passwords were proved again.) So its
 // time does not tell whether somebody has logged in here. Limits are the
-// caller's business.
-func (b *Book) Search(ctx context.Context, k Key, password secret.String) (c *Credential, epoch uint64, err error) {
+// caller's business, but for the turns to compute hashes: those of one address,
+// from, take theirs one after the other.
+func (b *Book) Search(ctx context.Context, k User, password secret.String, from netip.Addr) (c *Credential, epoch uint64, err error) {
 	u, err := b.user(k)
 	if err != nil {
 		return nil, 0, err
 	}
 	epoch, err = b.load(ctx, u)
-	c, hashErr := b.compare(ctx, u, password)
+	c, hashErr := b.compare(ctx, u, password, from)
 	if c != nil {
 		return c, epoch, err
 	}
@@ -89,7 +93,7 @@ func (b *Book) absorb(u *user, before uint64, stored *Record, readErr error, sto
 	own := u.record
 	if u.known && storeEpoch > u.epoch {
 		if len(u.unsaved) > 0 {
-			b.log.Info("verified bind not kept, it was revoked elsewhere", zap.String("user", u.key.User))
+			b.log.Info("verified bind not kept, it was revoked elsewhere", zap.String("user", u.key.UUID))
 		}
 		b.void(u)
 	}
@@ -100,7 +104,7 @@ func (b *Book) absorb(u *user, before uint64, stored *Record, readErr error, sto
 }
 
 // decode returns the record of a value of the store.
-func (b *Book) decode(k Key, value []byte) (*Record, error) {
+func (b *Book) decode(k User, value []byte) (*Record, error) {
 	r, err := b.keys.decode(k, value)
 	if err == nil {
 		return r, nil
@@ -112,41 +116,44 @@ func (b *Book) decode(k Key, value []byte) (*Record, error) {
 	b.mu.Unlock()
 	if first { // there may be one for each user
 		b.log.Error("a verified bind in the store cannot be read, the user's next login with everything it takes mends that; further ones are only counted",
-			zap.String("user", k.User), zap.Error(err))
+			zap.String("user", k.UUID), zap.Error(err))
 	}
 	return nil, err
 }
 
 // compare looks for a password in memory, with one slow hash for each scheme
 // that is in use, or one in vain.
-func (b *Book) compare(ctx context.Context, u *user, password secret.String) (*Credential, error) {
-	d := b.fast.of(u.key.Base, u.key.User, string(password))
+func (b *Book) compare(ctx context.Context, u *user, password secret.String, from netip.Addr) (found *Credential, err error) {
+	d := b.fast.Of(u.key.Base, u.key.UUID, string(password))
 	if c, _ := b.recordOf(u).find(&d); c != nil {
 		return c, nil
 	}
-	leave, err := b.hashTurn(ctx)
+	err = b.hashes.Do(ctx, from, func() { found = b.compareInTurn(u, password, &d) })
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("hash a password: %w", err)
 	}
-	defer leave()
+	return found, nil
+}
+
+func (b *Book) compareInTurn(u *user, password secret.String, fast *digest) *Credential {
 	r := b.recordOf(u)
-	if c, _ := r.find(&d); c != nil {
-		return c, nil // somebody else was faster
+	if c, _ := r.find(fast); c != nil {
+		return c // somebody else was faster
 	}
-	current := b.keys.scheme()
+	current := b.keys.Scheme()
 	for _, s := range r.coldSchemes(current) {
 		b.metrics.hashes.Inc()
-		slow := b.keys.hash(s, u.key, password)
-		if c := r.warm(s, &slow, &d); c != nil {
-			return c, nil
+		slow := b.keys.Password(s, u.key.Base, u.key.UUID, password)
+		if c := r.warm(s, &slow, fast); c != nil {
+			return c
 		}
 		if s == current {
 			b.mu.Lock()
-			u.last = attempt{d, slow} // Prove may come next
+			u.last = attempt{*fast, slow} // Prove may come next
 			b.mu.Unlock()
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 func (b *Book) recordOf(u *user) *Record {
@@ -157,7 +164,7 @@ func (b *Book) recordOf(u *user) *Record {
 
 // coldSchemes returns the schemes of credentials that were not compared yet,
 // or the current one.
-func (r *Record) coldSchemes(current scheme) (all []scheme) {
+func (r *Record) coldSchemes(current keyring.Scheme) (all []keyring.Scheme) {
 	if r != nil {
 		for i := range r.Credentials {
 			if c := &r.Credentials[i]; c.cold() && !contains(all, c.scheme) {
@@ -171,7 +178,7 @@ func (r *Record) coldSchemes(current scheme) (all []scheme) {
 	return all
 }
 
-func contains(all []scheme, s scheme) bool {
+func contains(all []keyring.Scheme, s keyring.Scheme) bool {
 	for _, o := range all {
 		if o == s {
 			return true
@@ -181,7 +188,7 @@ func contains(all []scheme, s scheme) bool {
 }
 
 // warm finds a credential by its slow hash, and notes the fast one.
-func (r *Record) warm(s scheme, slow, fast *digest) (found *Credential) {
+func (r *Record) warm(s keyring.Scheme, slow, fast *digest) (found *Credential) {
 	if r == nil {
 		return nil
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +19,7 @@ import (
 func TestSearchCost(t *testing.T) {
 	h := newHub()
 	first := openWith(t, h.connect(), cheap(t, 1))
-	one, many := Key{alice.Base, "one"}, Key{alice.Base, "many"}
+	one, many := User{alice.Base, "one"}, User{alice.Base, "many"}
 	prove(t, first, one, "right", at(start))
 	for i := range 5 {
 		prove(t, first, many, secret.String(fmt.Sprint("right", i)), at(start.Add(time.Duration(i)*time.Hour)))
@@ -29,13 +32,13 @@ func TestSearchCost(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name     string
-		key      Key
+		key      User
 		password secret.String
 		found    bool
 		hashes   float64
 	}{
-		{"nobody", Key{alice.Base, "nobody"}, "wrong", false, 1},
-		{"nobody again", Key{alice.Base, "nobody"}, "wrong", false, 1},
+		{"nobody", User{alice.Base, "nobody"}, "wrong", false, 1},
+		{"nobody again", User{alice.Base, "nobody"}, "wrong", false, 1},
 		{"cold, wrong", one, "wrong", false, 1},
 		{"cold, wrong again", one, "wrong", false, 1},
 		{"cold, right", one, "right", true, 1},
@@ -46,7 +49,7 @@ func TestSearchCost(t *testing.T) {
 		{"several, some warm, wrong", many, "wrong", false, 1},
 	} {
 		hashes, loads := value(t, m.hashes), r.count(opLoad)
-		c, _, err := b.Search(t.Context(), tt.key, tt.password)
+		c, _, err := b.Search(t.Context(), tt.key, tt.password, netip.Addr{})
 		if err != nil || (c != nil) != tt.found {
 			t.Errorf("%s: %v, %v", tt.name, c, err)
 		}
@@ -71,22 +74,24 @@ func TestSearchCost(t *testing.T) {
 // As many hashes at a time as processors, and a caller may leave.
 func TestSearchTurns(t *testing.T) {
 	b := openWith(t, cache.NewMemory(nil), cheap(t, 1))
-	for range cap(b.hashes) {
-		b.hashes <- struct{}{}
+	release, taken := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() { b.hashes.Do(t.Context(), netip.Addr{}, func() { taken <- struct{}{}; <-release }) })
+		<-taken
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		_, _, err := b.Search(ctx, alice, "x")
+		_, _, err := b.Search(ctx, alice, "x", netip.Addr{})
 		done <- err
 	}()
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("search: %v", err)
 	}
-	for range cap(b.hashes) {
-		<-b.hashes
-	}
+	close(release)
+	wg.Wait()
 	mustNot(t, b, alice, "x")
 }
 
@@ -95,13 +100,13 @@ func TestProveCanceled(t *testing.T) {
 	store := cache.NewMemory(nil)
 	b := openWith(t, store, cheap(t, 1))
 	ctx, cancel := context.WithCancel(t.Context())
-	_, epoch, _ := b.Search(ctx, alice, "right")
+	_, epoch, _ := b.Search(ctx, alice, "right", netip.Addr{})
 	cancel()
-	if err := b.Prove(ctx, alice, epoch, "alice", "right", at(start)); err != nil {
+	if err := b.Prove(ctx, alice, epoch, "alice", "right", netip.Addr{}, at(start)); err != nil {
 		t.Fatal(err)
 	}
 	must(t, openWith(t, store, cheap(t, 1)), alice, "right")
-	if _, _, err := b.Search(ctx, alice, "wrong"); err == nil {
+	if _, _, err := b.Search(ctx, alice, "wrong", netip.Addr{}); err == nil {
 		t.Error("search with an ended context says that there is nothing")
 	}
 }
@@ -121,9 +126,9 @@ func TestFindAllocates(t *testing.T) {
 func BenchmarkFind(b *testing.B) {
 	book := openWith(b, cache.NewMemory(nil), cheap(b, 1))
 	for i := range 1000 {
-		prove(b, book, Key{alice.Base, fmt.Sprint("user", i)}, "right", at(start))
+		prove(b, book, User{alice.Base, fmt.Sprint("user", i)}, "right", at(start))
 	}
-	k := Key{alice.Base, "user500"}
+	k := User{alice.Base, "user500"}
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
@@ -150,7 +155,7 @@ func BenchmarkSearchCold(b *testing.B) {
 		b.StopTimer()
 		book := open(b, store)
 		b.StartTimer()
-		if c, _, _ := book.Search(b.Context(), alice, "right"); c == nil {
+		if c, _, _ := book.Search(b.Context(), alice, "right", netip.Addr{}); c == nil {
 			b.Fatal("not found")
 		}
 	}
@@ -168,7 +173,7 @@ func BenchmarkOpen(b *testing.B) {
 	store := cache.NewMemory(nil)
 	book := openWith(b, store, cheap(b, 1))
 	for i := range 1000 {
-		prove(b, book, Key{alice.Base, fmt.Sprint("user", i)}, "right", func(c *Credential) {
+		prove(b, book, User{alice.Base, fmt.Sprint("user", i)}, "right", func(c *Credential) {
 			for j := range 10 {
 				c.Proofs = append(c.Proofs, Proof{ID: fmt.Sprint(j), Way: ByName, Code: book.Code(alice, "1"), Cookie: "cookie", At: start})
 			}

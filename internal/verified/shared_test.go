@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -27,9 +28,9 @@ func TestIdenticalProves(t *testing.T) {
 			b = b2
 		}
 		wg.Go(func() {
-			_, epoch, _ := b.Search(t.Context(), alice, "right")
+			_, epoch, _ := b.Search(t.Context(), alice, "right", netip.Addr{})
 			now := start.Add(time.Duration(i) * time.Microsecond)
-			err := b.Prove(t.Context(), alice, epoch, "alice", "right", func(c *Credential) {
+			err := b.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, func(c *Credential) {
 				c.Proved, c.Told = now, now
 				c.Proofs = []Proof{{ID: fmt.Sprint(i), Way: ByName, Code: b.Code(alice, "123456"), At: now}}
 			})
@@ -59,9 +60,9 @@ func TestWatch(t *testing.T) {
 		b1, b2 := openWith(t, h.connect(), cheap(t, 1)), openWith(t, h.connect(), cheap(t, 1))
 		stop1, stop2 := run(t, b1), run(t, b2)
 		synctest.Wait()
-		bob := Key{alice.Base, "bob"}
-		for _, k := range []Key{alice, bob} {
-			prove(t, b1, k, "right", func(c *Credential) { c.Session = &Session{Hash: k.User} })
+		bob := User{alice.Base, "bob"}
+		for _, k := range []User{alice, bob} {
+			prove(t, b1, k, "right", func(c *Credential) { c.Session = &Session{Hash: k.UUID} })
 		}
 		synctest.Wait()
 		if _, cold := b2.Find(alice, "right"); !cold || len(b2.All()) != 2 {
@@ -75,7 +76,7 @@ func TestWatch(t *testing.T) {
 		if c, cold := b2.Find(alice, "right"); c == nil || cold || !c.Told.Equal(start) {
 			t.Errorf("found %+v, %v", c, cold)
 		}
-		_, epoch, _ := b2.Search(t.Context(), alice, "right")
+		_, epoch, _ := b2.Search(t.Context(), alice, "right", netip.Addr{})
 		if err := b1.Revoke(t.Context(), alice); err != nil {
 			t.Fatal(err)
 		}
@@ -83,10 +84,10 @@ func TestWatch(t *testing.T) {
 		if c, cold := b2.Find(alice, "right"); c != nil || cold {
 			t.Errorf("found %+v, %v after it was revoked", c, cold)
 		}
-		if _, _, ok := b2.BySession(alice.User); ok {
+		if _, _, ok := b2.BySession(alice.UUID); ok {
 			t.Error("the session is still there")
 		}
-		if err := b2.Prove(t.Context(), alice, epoch, "alice", "right", at(start)); !errors.Is(err, ErrRevoked) {
+		if err := b2.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, at(start)); !errors.Is(err, ErrRevoked) {
 			t.Errorf("a flow from before was recorded: %v", err)
 		}
 		prove(t, b2, alice, "right", at(start))
@@ -113,11 +114,11 @@ func TestWatch(t *testing.T) {
 func TestRevokedUnseen(t *testing.T) {
 	h := newHub()
 	b1, b2 := openWith(t, h.connect(), cheap(t, 1)), openWith(t, h.connect(), cheap(t, 1))
-	_, epoch, _ := b1.Search(t.Context(), alice, "right")
+	_, epoch, _ := b1.Search(t.Context(), alice, "right", netip.Addr{})
 	if err := b2.Revoke(t.Context(), alice); err != nil {
 		t.Fatal(err)
 	}
-	if err := b1.Prove(t.Context(), alice, epoch, "alice", "right", at(start)); !errors.Is(err, ErrRevoked) {
+	if err := b1.Prove(t.Context(), alice, epoch, "alice", "right", netip.Addr{}, at(start)); !errors.Is(err, ErrRevoked) {
 		t.Errorf("recorded: %v", err)
 	}
 	mustNot(t, b1, alice, "right")
@@ -171,16 +172,16 @@ func converge(t *testing.T, rnd *rand.Rand) {
 		books = append(books, b)
 		stops = append(stops, run(t, b))
 	}
-	users := []Key{{alice.Base, "u1"}, {alice.Base, "u2"}}
+	users := []User{{alice.Base, "u1"}, {alice.Base, "u2"}}
 	passwords := []secret.String{"a", "b", "c"}
 	type what struct {
-		user     Key
+		user     User
 		password secret.String
 	}
 	there := make(map[what]bool)
 	// What is proved without the store after it was revoked elsewhere will be
 	// gone: which came first cannot be told.
-	var revokedSince []Key // the last outage began
+	var revokedSince []User // the last outage began
 	var log []string
 	settle := func() {
 		time.Sleep(time.Minute)
@@ -192,36 +193,36 @@ func converge(t *testing.T, rnd *rand.Rand) {
 		b, k, p := books[i], users[rnd.IntN(2)], passwords[rnd.IntN(3)]
 		switch n := rnd.IntN(20); {
 		case n < 9:
-			log = append(log, fmt.Sprint("prove ", i, k.User, string(p)))
+			log = append(log, fmt.Sprint("prove ", i, k.UUID, string(p)))
 			prove(t, b, k, p, at(start.Add(time.Duration(step)*time.Minute)))
 			if i == down && slices.Contains(revokedSince, k) {
 				break
 			}
 			there[what{k, p}] = true
 		case n < 11:
-			c, _, _ := b.Search(t.Context(), k, p)
+			c, _, _ := b.Search(t.Context(), k, p, netip.Addr{})
 			if c == nil {
 				continue
 			}
-			log = append(log, fmt.Sprint("touch ", i, k.User, string(p)))
+			log = append(log, fmt.Sprint("touch ", i, k.UUID, string(p)))
 			if err := b.Update(t.Context(), k, c.ID, func(c *Credential) bool { c.Told = start.Add(time.Duration(step) * time.Hour); return true }); err != nil {
 				t.Fatal(err)
 			}
 		case n < 13 && down < 0:
-			c, _, _ := b.Search(t.Context(), k, p)
+			c, _, _ := b.Search(t.Context(), k, p, netip.Addr{})
 			if (c != nil) != there[what{k, p}] {
 				t.Fatalf("found %v: %v", c, log)
 			}
 			if c == nil {
 				continue
 			}
-			log = append(log, fmt.Sprint("remove ", i, k.User, string(p)))
+			log = append(log, fmt.Sprint("remove ", i, k.UUID, string(p)))
 			if err := b.Update(t.Context(), k, c.ID, func(*Credential) bool { return false }); err != nil {
 				t.Fatal(err)
 			}
 			delete(there, what{k, p})
 		case n < 15 && i != down:
-			log = append(log, fmt.Sprint("revoke ", i, k.User))
+			log = append(log, fmt.Sprint("revoke ", i, k.UUID))
 			if err := b.Revoke(t.Context(), k); err != nil {
 				t.Fatal(err)
 			}
@@ -239,7 +240,7 @@ func converge(t *testing.T, rnd *rand.Rand) {
 			log = append(log, fmt.Sprint("down ", i))
 			for _, k := range users { // so the epoch is known
 				must := books[i]
-				if _, _, err := must.Search(t.Context(), k, "x"); err != nil {
+				if _, _, err := must.Search(t.Context(), k, "x", netip.Addr{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -272,9 +273,9 @@ func converge(t *testing.T, rnd *rand.Rand) {
 		}
 		for _, k := range users {
 			for _, p := range passwords {
-				c, _, err := b.Search(t.Context(), k, p)
+				c, _, err := b.Search(t.Context(), k, p, netip.Addr{})
 				if err != nil || (c != nil) != there[what{k, p}] {
-					t.Errorf("replica %d, %s %s: %v, %v, want %v: %v", i, k.User, string(p), c != nil, err, there[what{k, p}], log)
+					t.Errorf("replica %d, %s %s: %v, %v, want %v: %v", i, k.UUID, string(p), c != nil, err, there[what{k, p}], log)
 				}
 			}
 		}
@@ -298,7 +299,7 @@ func TestReplicasRace(t *testing.T) {
 		books = append(books, b)
 		stops = append(stops, run(t, b))
 	}
-	users := []Key{{alice.Base, "u1"}, {alice.Base, "u2"}, {alice.Base, "u3"}}
+	users := []User{{alice.Base, "u1"}, {alice.Base, "u2"}, {alice.Base, "u3"}}
 	var wg sync.WaitGroup
 	for g := range 8 {
 		rnd := rand.New(rand.NewPCG(uint64(g), 9))
@@ -308,11 +309,11 @@ func TestReplicasRace(t *testing.T) {
 				p := secret.String(fmt.Sprint(rnd.IntN(4)))
 				switch n := rnd.IntN(12); {
 				case n < 6:
-					_, epoch, err := b.Search(t.Context(), k, p)
+					_, epoch, err := b.Search(t.Context(), k, p, netip.Addr{})
 					if err != nil {
 						t.Error(err)
 					}
-					err = b.Prove(t.Context(), k, epoch, "u", p, at(start.Add(time.Duration(step)*time.Minute)))
+					err = b.Prove(t.Context(), k, epoch, "u", p, netip.Addr{}, at(start.Add(time.Duration(step)*time.Minute)))
 					if err != nil && !errors.Is(err, ErrRevoked) {
 						t.Error(err)
 					}

@@ -3,6 +3,7 @@ package verified
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func openBolt(t *testing.T) *cache.Bolt {
 
 // flip changes one bit of a user's value, a negative byte being one from the
 // end.
-func flip(t *testing.T, s Store, k Key, at int) {
+func flip(t *testing.T, s Store, k User, at int) {
 	t.Helper()
 	name, err := storeName(k)
 	if err != nil {
@@ -47,7 +48,7 @@ func wantUnreadable(t *testing.T, b *Book) {
 	if c, cold := b.Find(alice, "right"); c != nil || !cold {
 		t.Errorf("found %v, cold %v", c, cold)
 	}
-	if c, _, err := b.Search(t.Context(), alice, "right"); c != nil || !errors.Is(err, errUnreadable) {
+	if c, _, err := b.Search(t.Context(), alice, "right", netip.Addr{}); c != nil || !errors.Is(err, errUnreadable) {
 		t.Errorf("search: %v, %v", c, err)
 	}
 	if c, cold := b.Find(alice, "right"); c != nil || !cold {
@@ -64,7 +65,7 @@ func TestUnreadable(t *testing.T) {
 			flip(t, s, alice, where)
 			b := openWith(t, s, cheap(t, 1))
 			wantUnreadable(t, b)
-			mustNot(t, b, Key{alice.Base, "bob"}, "right") // nobody else's trouble
+			mustNot(t, b, User{alice.Base, "bob"}, "right") // nobody else's trouble
 			prove(t, b, alice, "right", at(start.Add(time.Hour)))
 			must(t, b, alice, "right")
 			mustNot(t, b, alice, "wrong")
@@ -103,7 +104,7 @@ func TestUnreadableLater(t *testing.T) {
 	must(t, b, alice, "right") // as good as before
 
 	flip(t, s, alice, -1)
-	b.changed(alice.User + " " + alice.Base)
+	b.changed(alice.UUID + " " + alice.Base)
 	if err := b.catchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}

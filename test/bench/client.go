@@ -143,7 +143,7 @@ func bindRequest(dn string) []byte {
 	b, op := ber.Begin(b, tagBind)
 	b = ber.AppendInt(b, tagInteger, 3)
 	b = ber.AppendString(b, tagOctets, dn)
-	b = ber.AppendString(b, tagSimple, password)
+	b = ber.AppendString(b, tagSimple, userPassword)
 	return ber.End(ber.End(b, op), message)
 }
 

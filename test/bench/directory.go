@@ -11,12 +11,13 @@ import (
 
 	"ldapd/internal/directory"
 	"ldapd/internal/local"
+	"ldapd/internal/password"
 )
 
 const (
 	baseDN       = "dc=ldap,dc=goauthentik,dc=io"
 	service      = "ldapservice"
-	password     = "correct horse battery staple"
+	userPassword = "correct horse battery staple"
 	groupsOfUser = 5
 )
 
@@ -32,7 +33,7 @@ type dir struct {
 // newDirectory writes a users file and reads it as ldapd does. The same
 // number gives the same directory.
 func newDirectory(file string, n int) (*dir, error) {
-	hash, err := local.HashPassword(password)
+	hash, err := password.New(userPassword)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // ssha returns the password as slapd keeps it.
 func ssha() string {
 	salt := []byte("saltsalt")
-	sum := sha1.Sum(append([]byte(password), salt...))
+	sum := sha1.Sum(append([]byte(userPassword), salt...))
 	return "{SSHA}" + base64.StdEncoding.EncodeToString(append(sum[:], salt...))
 }
 

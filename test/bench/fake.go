@@ -39,10 +39,10 @@ func newFake(d *dir, coded []string) (f *fake, err error) {
 		devices[u] = []authentiktest.Device{{Class: authentiktest.ClassTOTP, Secret: secret}}
 	}
 	changed := time.Now().Add(-24 * time.Hour)
-	f.AddUser(authentiktest.User{Username: service, Password: password, SearchAll: true, PasswordChanged: changed})
+	f.AddUser(authentiktest.User{Username: service, Password: userPassword, SearchAll: true, PasswordChanged: changed})
 	for i, u := range d.users {
 		f.AddUser(authentiktest.User{
-			Username: u, Name: d.names[i], Email: u + "@example.org", Password: password, Devices: devices[u], PasswordChanged: changed,
+			Username: u, Name: d.names[i], Email: u + "@example.org", Password: userPassword, Devices: devices[u], PasswordChanged: changed,
 		})
 	}
 	return f, nil

@@ -401,7 +401,7 @@ func TestQueueBoundsAndKeepsOrder(t *testing.T) {
 	var done sync.WaitGroup
 	for i := range 6 {
 		done.Go(func() { q.Authenticate(t.Context(), attempt(fmt.Sprint(i), "secret")) })
-		for q.Running()+q.Waiting() <= int64(i) {
+		for q.Running()+q.Waiting() <= i {
 			time.Sleep(time.Millisecond)
 		}
 	}

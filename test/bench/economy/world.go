@@ -20,6 +20,7 @@ import (
 	"ldapd/internal/policy"
 	"ldapd/internal/search"
 	"ldapd/internal/verified"
+	"ldapd/internal/verified/keyring"
 )
 
 // maxAge is cache.max_age and mfa.remember.for.
@@ -68,7 +69,7 @@ func newWorld(ctx context.Context, o Options, rest, parts int) (*world, error) {
 		w.backend.people[name] = p
 	}
 	var key [32]byte
-	keys, err := verified.ParseKeys(hex.EncodeToString(key[:]), nil)
+	keys, err := keyring.Parse(hex.EncodeToString(key[:]), nil)
 	if err != nil {
 		return nil, err
 	}
