@@ -107,7 +107,7 @@ func denied(r *Refusal, at auth.Attempt) *auth.Denied {
 		case !at.Known:
 			d.Reason = auth.UnknownUser
 		case !at.Account.Active:
-			d.Reason = auth.Inactive
+			d.Reason, d.Password = auth.Inactive, auth.Unjudged // whatever it was
 		}
 	}
 	return d

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"ldapd/internal/auth"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"ldapd/internal/auth"
 )
 
 // Limits of one execution of a flow.
@@ -38,7 +39,9 @@ type Execution struct {
 	Code     auth.Secret // empty: none
 
 	// PasswordAsCode answers a stage that wants a code with the password, if
-	// no stage before wanted that.
+	// no stage before wanted that. A stage that takes it has checked it, so a
+	// flow that asks for nothing but a code may grant, as with authentik's own
+	// outpost.
 	PasswordAsCode bool
 
 	// Quiet refuses with CodeMissing where a second factor is asked for,
@@ -105,6 +108,14 @@ func (e *FlowError) Error() string {
 
 func (e *FlowError) Unwrap() error { return e.Err }
 
+// What may be wrong with a flow, whoever binds; a FlowError wraps it, and an
+// administrator has to mend it.
+var (
+	ErrNoPassword = errors.New("the flow asked for no password, so nothing is known of the one that was sent")
+	ErrNoLogin    = errors.New("the flow ended, and nobody is logged in")
+	ErrFlowDenied = errors.New("the flow was denied before it knew who it is")
+)
+
 // Trace tells what an execution did.
 type Trace struct {
 	Stages    []StageTiming
@@ -140,8 +151,10 @@ const (
 	StepAccess = "check_access"
 )
 
-// Execute runs a flow. It returns a *Refusal if the flow said no, and a
-// *FlowError for everything else: that says nothing of the credential.
+// Execute runs a flow. It returns a *Refusal if the flow said no to somebody,
+// and a *FlowError for everything else: that says nothing of the credential.
+// It grants only what a stage checked: a flow that asks for no password comes
+// to no end here.
 //
 // A Session.Factor of none means that authentik asked for none. If no
 // MFACookie was sent, this user needs none. If one was sent, authentik took it
@@ -162,14 +175,15 @@ func (c *Client) Execute(ctx context.Context, e Execution) (*Session, error) {
 		return s, nil
 	}
 	var r *Refusal
-	if errors.As(err, &r) {
-		// A flow or an application may be open to outposts only, so a token
-		// that is no longer good has everybody refused.
-		if r.Reason == auth.Policy || r.Reason == auth.NoAccess {
-			if err := x.checkToken(ctx); err != nil {
-				return nil, &FlowError{Trace: x.trace, Stage: r.Stage, Err: err}
-			}
+	refused := errors.As(err, &r)
+	// A flow or an application may be open to outposts only, so a token that
+	// is no longer good has everybody refused.
+	if errors.Is(err, ErrFlowDenied) || refused && (r.Reason == auth.Policy || r.Reason == auth.NoAccess) {
+		if e := x.checkToken(ctx); e != nil {
+			err, refused = e, false
 		}
+	}
+	if refused {
 		r.Trace = x.trace
 		return nil, r
 	}
@@ -190,9 +204,11 @@ type execution struct {
 	answered map[string]bool // components
 	sid      string          // of the session that the last answer was given in
 
-	passwordSent bool // to a stage that checks it
-	judged       auth.Judgement
-	factor       auth.Factor
+	passwordSent   bool           // to a stage that checks it
+	passwordAsCode bool           // it was sent as the code
+	identified     bool           // a stage took the name
+	judged         auth.Judgement // what became of the password
+	factor         auth.Factor    // that was asked for and sent
 }
 
 func (c *Client) newExecution(e Execution) (*execution, error) {
@@ -251,45 +267,79 @@ func (x *execution) run(ctx context.Context) (*Session, error) {
 // judge decides whether a challenge means that the answer before it was
 // refused.
 func (x *execution) judge(ch challenge) error {
-	last := x.stage
+	last, now := x.stage, word(ch.Component)
 	if x.answered[ch.Component] {
-		if ch.refused() {
-			return x.refusedAt(ch.Component)
-		}
-		// The flow starts again when a wrong answer is set to do that, and
-		// also when authentik lost the session: then it is another one.
-		if sid := x.jar.sid(); sid == "" || sid != x.sid {
+		switch {
+		case ch.refused() && now == last:
+			return x.refusedAt(last)
+		// The flow starts again when a wrong answer is set to do that, and also
+		// when authentik lost the session: then it is another one, and takes
+		// the answer for that to its first stage.
+		case ch.refused() || x.anotherSession():
 			return errors.New("the flow starts again, in another session")
 		}
 		return x.refusedAt(last)
 	}
 	if ch.refused() {
-		return fmt.Errorf("%s comes with an error before it was answered", word(ch.Component))
+		return fmt.Errorf("%s comes with an error before it was answered", now)
 	}
 	if ch.moved || ch.Component != componentDenied {
 		x.accepted(last)
 	}
 	if ch.Component == componentDenied {
-		return &Refusal{Stage: last, Reason: auth.Policy, Detail: oneLine(ch.Message), Password: x.judged}
+		return x.denied(ch)
 	}
-	x.stage = word(ch.Component)
+	x.stage = now
 	return nil
+}
+
+// anotherSession reports that the session is not the one of the last answer.
+func (x *execution) anotherSession() bool {
+	sid := x.jar.sid()
+	return sid == "" || sid != x.sid
 }
 
 // accepted notes that the answer to a stage was right.
 func (x *execution) accepted(component string) {
-	if component == componentPassword || component == componentIdentification {
+	switch component {
+	case componentIdentification:
+		x.identified = true
 		if x.passwordSent {
 			x.judged = auth.Right
 		}
+	case componentPassword:
+		x.judged = auth.Right
+	case componentValidate:
+		if x.passwordAsCode {
+			x.judged = auth.Right
+		}
 	}
+}
+
+// denied is what it means that a flow ends with a denial. Before somebody was
+// identified it is about nobody.
+func (x *execution) denied(ch challenge) error {
+	detail := oneLine(ch.Message)
+	switch {
+	case !x.identified:
+		return fmt.Errorf("%w: %s", ErrFlowDenied, detail)
+	case !ch.moved && x.anotherSession():
+		return fmt.Errorf("denied in another session: %s", detail)
+	case !ch.moved && x.stage == componentPassword:
+		// The stage goes on with a password that it takes. It denies in place
+		// of asking again after too many wrong ones, also those of others.
+		return &Refusal{Stage: x.stage, Reason: auth.WrongPassword, Password: auth.Wrong, Detail: detail}
+	}
+	return &Refusal{Stage: x.stage, Reason: auth.Policy, Password: x.judged, Detail: detail}
 }
 
 // refusedAt is the refusal of the answer to a stage.
 func (x *execution) refusedAt(component string) error {
 	r := &Refusal{Stage: component, Password: x.judged}
 	switch {
-	case component == componentPassword || component == componentIdentification && x.passwordSent:
+	case component == componentPassword,
+		component == componentIdentification && x.passwordSent,
+		component == componentValidate && x.passwordAsCode:
 		r.Reason, r.Password = auth.WrongPassword, auth.Wrong
 	case component == componentIdentification:
 		r.Reason = auth.UnknownUser
@@ -298,7 +348,7 @@ func (x *execution) refusedAt(component string) error {
 	case component == componentValidate:
 		r.Reason = auth.WrongCode
 	default: // nothing of the credential was in the answer
-		return fmt.Errorf("%s does not accept the answer", word(component))
+		return fmt.Errorf("%s does not accept the answer", component)
 	}
 	return r
 }
