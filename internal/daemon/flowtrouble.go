@@ -31,6 +31,17 @@ var flowRemedies = []struct {
 	{authentik.ErrFlowDenied, "see the policies that are bound to the flow itself, and its required authentication"},
 }
 
+// flowRemedy says by which of flowRemedies a flow failed, and what ends that;
+// nil if by none.
+func flowRemedy(err error) (cause error, remedy string) {
+	for _, r := range flowRemedies {
+		if errors.Is(err, r.cause) {
+			return r.cause, r.remedy
+		}
+	}
+	return nil, ""
+}
+
 // flowTroubles knows the flows by which binds cannot be determined, whoever
 // binds, until an administrator mends them.
 type flowTroubles struct {
@@ -56,29 +67,27 @@ func newFlowTroubles(now func() time.Time, log *zap.Logger) *flowTroubles {
 
 // observe takes notice of a flow that was run.
 func (t *flowTroubles) observe(f authentik.Flow) {
+	cause, remedy := flowRemedy(f.Err)
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	old := t.bySlug[f.Slug]
-	for _, r := range flowRemedies {
-		if !errors.Is(f.Err, r.cause) {
-			continue
-		}
-		if old == nil || old.cause != r.cause {
-			old = &flowTrouble{cause: r.cause, remedy: r.remedy, since: now, repeat: now, wait: firstRepeat}
-			t.bySlug[f.Slug] = old
-		}
-		old.binds++
-		if !now.Before(old.repeat) {
-			old.repeat, old.wait = now.Add(old.wait), min(2*old.wait, lastRepeat)
-			t.log.Error("binds by this flow cannot be determined", zap.String("flow", f.Slug), zap.NamedError("cause", old.cause),
-				zap.String("remedy", old.remedy), zap.Int("binds", old.binds), zap.Time("since", old.since))
+	trouble := t.bySlug[f.Slug]
+	if cause == nil {
+		if trouble != nil && trouble.over(f) {
+			delete(t.bySlug, f.Slug)
+			t.log.Info("binds by this flow can be determined again", zap.String("flow", f.Slug))
 		}
 		return
 	}
-	if old != nil && old.over(f) {
-		delete(t.bySlug, f.Slug)
-		t.log.Info("binds by this flow can be determined again", zap.String("flow", f.Slug))
+	if trouble == nil || trouble.cause != cause {
+		trouble = &flowTrouble{cause: cause, remedy: remedy, since: now, repeat: now, wait: firstRepeat}
+		t.bySlug[f.Slug] = trouble
+	}
+	trouble.binds++
+	if !now.Before(trouble.repeat) {
+		trouble.repeat, trouble.wait = now.Add(trouble.wait), min(2*trouble.wait, lastRepeat)
+		t.log.Error("binds by this flow cannot be determined", zap.String("flow", f.Slug), zap.NamedError("cause", cause),
+			zap.String("remedy", remedy), zap.Int("binds", trouble.binds), zap.Time("since", trouble.since))
 	}
 }
 
