@@ -116,41 +116,6 @@ var (
 	ErrFlowDenied = errors.New("the flow was denied before it knew who it is")
 )
 
-// Trace tells what an execution did.
-type Trace struct {
-	Stages    []StageTiming
-	RequestID string // of the last answer, in authentik's log
-}
-
-// Times lists the stages and their times, for the log.
-func (t Trace) Times() string {
-	var b strings.Builder
-	for i, s := range t.Stages {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(s.Component + " " + s.Took().Round(100*time.Microsecond).String())
-	}
-	return b.String()
-}
-
-// StageTiming is the time that one stage took: until its challenge was there,
-// and until the answer to it was judged. A time is 0 if there was no such
-// request.
-type StageTiming struct {
-	Component string // or one of the steps behind the flow
-	Get, Post time.Duration
-}
-
-// Took returns the time of the stage as a whole.
-func (s StageTiming) Took() time.Duration { return s.Get + s.Post }
-
-// The steps behind a flow, named like stages.
-const (
-	StepUser   = "users/me"
-	StepAccess = "check_access"
-)
-
 // Execute runs a flow. It returns a *Refusal if the flow said no to somebody,
 // and a *FlowError for everything else: that says nothing of the credential.
 // It grants only what a stage checked: a flow that asks for no password comes
@@ -262,95 +227,6 @@ func (x *execution) run(ctx context.Context) (*Session, error) {
 			return nil, err
 		}
 	}
-}
-
-// judge decides whether a challenge means that the answer before it was
-// refused.
-func (x *execution) judge(ch challenge) error {
-	last, now := x.stage, word(ch.Component)
-	if x.answered[ch.Component] {
-		switch {
-		case ch.refused() && now == last:
-			return x.refusedAt(last)
-		// The flow starts again when a wrong answer is set to do that, and also
-		// when authentik lost the session: then it is another one, and takes
-		// the answer for that to its first stage.
-		case ch.refused() || x.anotherSession():
-			return errors.New("the flow starts again, in another session")
-		}
-		return x.refusedAt(last)
-	}
-	if ch.refused() {
-		return fmt.Errorf("%s comes with an error before it was answered", now)
-	}
-	if ch.moved || ch.Component != componentDenied {
-		x.accepted(last)
-	}
-	if ch.Component == componentDenied {
-		return x.denied(ch)
-	}
-	x.stage = now
-	return nil
-}
-
-// anotherSession reports that the session is not the one of the last answer.
-func (x *execution) anotherSession() bool {
-	sid := x.jar.sid()
-	return sid == "" || sid != x.sid
-}
-
-// accepted notes that the answer to a stage was right.
-func (x *execution) accepted(component string) {
-	switch component {
-	case componentIdentification:
-		x.identified = true
-		if x.passwordSent {
-			x.judged = auth.Right
-		}
-	case componentPassword:
-		x.judged = auth.Right
-	case componentValidate:
-		if x.passwordAsCode {
-			x.judged = auth.Right
-		}
-	}
-}
-
-// denied is what it means that a flow ends with a denial. Before somebody was
-// identified it is about nobody.
-func (x *execution) denied(ch challenge) error {
-	detail := oneLine(ch.Message)
-	switch {
-	case !x.identified:
-		return fmt.Errorf("%w: %s", ErrFlowDenied, detail)
-	case !ch.moved && x.anotherSession():
-		return fmt.Errorf("denied in another session: %s", detail)
-	case !ch.moved && x.stage == componentPassword:
-		// The stage goes on with a password that it takes. It denies in place
-		// of asking again after too many wrong ones, also those of others.
-		return &Refusal{Stage: x.stage, Reason: auth.WrongPassword, Password: auth.Wrong, Detail: detail}
-	}
-	return &Refusal{Stage: x.stage, Reason: auth.Policy, Password: x.judged, Detail: detail}
-}
-
-// refusedAt is the refusal of the answer to a stage.
-func (x *execution) refusedAt(component string) error {
-	r := &Refusal{Stage: component, Password: x.judged}
-	switch {
-	case component == componentPassword,
-		component == componentIdentification && x.passwordSent,
-		component == componentValidate && x.passwordAsCode:
-		r.Reason, r.Password = auth.WrongPassword, auth.Wrong
-	case component == componentIdentification:
-		r.Reason = auth.UnknownUser
-	case component == componentValidate && x.factor == auth.FactorDuo:
-		r.Reason = auth.FactorDenied
-	case component == componentValidate:
-		r.Reason = auth.WrongCode
-	default: // nothing of the credential was in the answer
-		return fmt.Errorf("%s does not accept the answer", component)
-	}
-	return r
 }
 
 // show asks for the challenge at hand.

@@ -137,7 +137,7 @@ func (r *Report) flows(ctx context.Context, client *authentik.Client, account st
 		case err != nil && stages == "":
 			r.problem(fmt.Errorf("authentik: the flow %q cannot be run: %w; see authentik's log", p.BindFlow, err))
 		case errors.Is(err, authentik.ErrNoPassword):
-			_, remedy := flowRemedy(err)
+			remedy, _ := flowRemedy(err)
 			r.problem(fmt.Errorf("authentik: no bind can be determined by the flow %q of the provider %q, which goes through %s: %w; %s",
 				p.BindFlow, p.Name, stages, err, remedy))
 		case err != nil:

@@ -31,15 +31,15 @@ var flowRemedies = []struct {
 	{authentik.ErrFlowDenied, "see the policies that are bound to the flow itself, and its required authentication"},
 }
 
-// flowRemedy says by which of flowRemedies a flow failed, and what ends that;
-// nil if by none.
-func flowRemedy(err error) (cause error, remedy string) {
+// flowRemedy says what ends that by which a flow failed, and which of
+// flowRemedies that is; nil if it is none of them.
+func flowRemedy(err error) (remedy string, cause error) {
 	for _, r := range flowRemedies {
 		if errors.Is(err, r.cause) {
-			return r.cause, r.remedy
+			return r.remedy, r.cause
 		}
 	}
-	return nil, ""
+	return "", nil
 }
 
 // flowTroubles knows the flows by which binds cannot be determined, whoever
@@ -67,7 +67,7 @@ func newFlowTroubles(now func() time.Time, log *zap.Logger) *flowTroubles {
 
 // observe takes notice of a flow that was run.
 func (t *flowTroubles) observe(f authentik.Flow) {
-	cause, remedy := flowRemedy(f.Err)
+	remedy, cause := flowRemedy(f.Err)
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
