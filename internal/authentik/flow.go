@@ -41,7 +41,7 @@ type Execution struct {
 	// PasswordAsCode answers a stage that wants a code with the password, if
 	// no stage before wanted that. A stage that takes it has checked it, so a
 	// flow that asks for nothing but a code may grant, as with authentik's own
-	// outpost.
+	// outpost, and Session.Once is set.
 	PasswordAsCode bool
 
 	// Quiet refuses with CodeMissing where a second factor is asked for,
@@ -60,6 +60,7 @@ type Session struct {
 	UID      string // 64 hex digits
 	Search   bool   // may read the whole directory
 	Factor   auth.Factor
+	Once     bool // the password was taken as the code, and is good no more
 
 	Cookies []Cookie // of the session, for Logout
 	// MFACookie makes authentik skip the second factor for a while, the

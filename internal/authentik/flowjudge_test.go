@@ -15,6 +15,8 @@ func judged(s *Session, err error) string {
 	var r *Refusal
 	var e *FlowError
 	switch {
+	case err == nil && s.Once:
+		return "granted once " + string(s.Factor)
 	case err == nil:
 		return "granted " + string(s.Factor)
 	case errors.As(err, &r):
@@ -54,6 +56,11 @@ func TestFlowJudges(t *testing.T) {
 	stranger := func(f *flows) { // a wrong password of somebody else
 		f.SetFlow(authentiktest.Flow{Slug: "other", Stages: []st{identify{}, password{}}})
 		f.run(t, f.execution(func(e *Execution) { e.Flow, e.Password = "other", wrong }))
+	}
+	pushes := func(answer authentiktest.DuoAnswer) func(*flows) {
+		return func(f *flows) {
+			f.EditUser("alice", func(u *authentiktest.User) { u.Devices = []authentiktest.Device{duo(answer)} })
+		}
 	}
 	user := func(name string) func(*Execution) { return func(e *Execution) { e.Username = name } }
 
@@ -97,6 +104,17 @@ func TestFlowJudges(t *testing.T) {
 		{"factor first, no code", factorFirst, true, nil, wrong, nil, "code_missing, unjudged"},
 		{"factor first, quiet", factorFirst, true, nil, right, quiet, "code_missing, unjudged"},
 		{"factor first, quiet and wrong", factorFirst, true, nil, wrong, quietCode, "code_missing, unjudged"},
+		{"factor first, push denied", factorFirst, false, pushes(authentiktest.DuoDeny), wrong, nil, "factor_denied, unjudged"},
+		{"factor first, push confirmed", factorFirst, false, pushes(authentiktest.DuoAllow), wrong, nil, "wrong_password, wrong"},
+		{"factor first, push and quiet", factorFirst, false, pushes(authentiktest.DuoAllow), wrong, quiet, "code_missing, unjudged"},
+		{"a push, but no password", codesOnly, false, pushes(authentiktest.DuoAllow), wrong, asCode, "no password"},
+		{"push denied behind the password", separate, false, pushes(authentiktest.DuoDeny), right, nil, "factor_denied, right"},
+		{"code for a push", separate, false, pushes(authentiktest.DuoAllow), right, code, "code_unexpected, right"},
+		{"factor that cannot be asked for", separate, false, func(f *flows) {
+			f.EditUser("alice", func(u *authentiktest.User) {
+				u.Devices = []authentiktest.Device{{Class: authentiktest.ClassWebAuthn}}
+			})
+		}, right, nil, "factor_unusable, right"},
 		{"factor first, no factor", factorFirst, false, nil, wrong, nil, "wrong_password, wrong"},
 		{"factor first, none configured", []st{identify{}, validate{NotConfigured: "deny"}, password{}, login{}}, false, nil, right, nil, "policy, unjudged"},
 
@@ -110,7 +128,7 @@ func TestFlowJudges(t *testing.T) {
 		{"a code, but no password", codesOnly, true, nil, wrong, code, "no password"},
 		{"a code that is wrong, and no password", codesOnly, true, nil, wrong, badCode, "wrong_code, unjudged"},
 		{"a code for nothing, and no password", codesOnly, false, nil, wrong, code, "no password"},
-		{"password as code", codesOnly, true, nil, plantedStatic, asCode, "granted static"},
+		{"password as code", codesOnly, true, nil, plantedStatic, asCode, "granted once static"},
 		{"password as code", codesOnly, true, nil, wrong, asCode, "wrong_password, wrong"},
 		{"password as code, quiet", codesOnly, true, nil, wrong, func(e *Execution) { asCode(e); quiet(e) }, "code_missing, unjudged"},
 		{"password as code, code on the name", codesOnly, true, nil, wrong, func(e *Execution) { asCode(e); code(e) }, "no password"},

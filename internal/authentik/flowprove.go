@@ -33,7 +33,7 @@ func (x *execution) prove(ctx context.Context) (*Session, error) {
 	}
 	return &Session{
 		UserPK: me.PK, Username: me.Username, UID: me.UID,
-		Search: v.search, Factor: x.factor,
+		Search: v.search, Factor: x.factor, Once: x.passwordAsCode,
 		Cookies: x.jar.session(), MFACookie: auth.Secret(x.jar.get(mfaCookie)),
 		Expires: x.jar.expires, Hash: sidHash(x.jar.sid()),
 	}, nil

@@ -104,6 +104,23 @@ func (k *keeper) access(t *testing.T, ctx context.Context, base string, s auth.S
 	return said
 }
 
+// TestGrantedOnce has a flow of codes only, whose code is in the password field.
+func TestGrantedOnce(t *testing.T) {
+	k := newKeeper(t, authentiktest.Options{})
+	k.AddUser(authentiktest.User{Username: "alice", Password: plantedPassword, Devices: []authentiktest.Device{static}})
+	k.provider.MFASupport = false
+	k.stages(identify{}, validate{}, login{})
+	code := func(a *auth.Attempt) { a.Password = plantedStatic }
+	if g, err := k.Authenticate(t.Context(), k.attempt(code)); err != nil || !g.Once || g.Factor != auth.FactorStatic {
+		t.Errorf("%+v, %v", g, err)
+	}
+	_, err := k.Authenticate(t.Context(), k.attempt(code))
+	var d *auth.Denied
+	if !errors.As(err, &d) || d.Reason != auth.WrongPassword || d.Password != auth.Wrong {
+		t.Errorf("again: %v", err)
+	}
+}
+
 // TestDeniedUnjudged has what this package denies without that authentik has
 // compared the password with anybody's.
 func TestDeniedUnjudged(t *testing.T) {

@@ -138,7 +138,7 @@ func (s *suite) granted(what string, a auth.Attempt) auth.Granted {
 	switch {
 	case err != nil:
 		s.Errorf("%s: %v", what, err)
-	case g.Source == "" || g.Factor == "":
+	case g.Source == "" || g.Factor == "" || g.Once:
 		s.Errorf("%s: granted %+v", what, g)
 	case a.Known && g.Username != "" && g.Username != a.Account.Username:
 		s.Errorf("%s: granted to %q", what, g.Username)
