@@ -60,6 +60,9 @@ type Granted struct {
 	Search   bool // may read the whole directory
 	Source   Source
 	Factor   Factor // that was asked for and proved now
+	// Once says that what was taken for the password is a code that is good
+	// once. Remembered, it could be guessed.
+	Once bool
 
 	Session *Session // left behind at the backend; nil: none
 	Cookie  Secret   // with it the backend asks for no factor for a while; empty: none

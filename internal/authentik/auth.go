@@ -84,7 +84,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, at auth.Attempt) (auth
 		return auth.Granted{}, fmt.Errorf("the flow logged in %q in place of %q", s.Username, username)
 	}
 	g := auth.Granted{
-		Search: s.Search, Source: auth.SourceFlow, Factor: s.Factor,
+		Search: s.Search, Source: auth.SourceFlow, Factor: s.Factor, Once: s.Once,
 		Session: s.kept(), Cookie: s.MFACookie,
 	}
 	if !at.Known {
@@ -107,7 +107,7 @@ func denied(r *Refusal, at auth.Attempt) *auth.Denied {
 		case !at.Known:
 			d.Reason = auth.UnknownUser
 		case !at.Account.Active:
-			d.Reason = auth.Inactive
+			d.Reason, d.Password = auth.Inactive, auth.Unjudged // whatever it was
 		}
 	}
 	return d

@@ -166,6 +166,30 @@ func TestBindResults(t *testing.T) {
 			user(b.flows)
 			b.stages(identify{}, authentiktest.Component{Name: "ak-stage-prompt"})
 		}, userDN("alice"), plantedPassword, "unknown unavailable 52", 1, 0},
+		{"no password asked for", func(b *binder) {
+			user(b.flows)
+			b.stages(identify{}, login{})
+		}, userDN("alice"), "anything", "unknown unavailable 52", 1, 0},
+		{"no password asked for is not tried as another reading", func(b *binder) {
+			user(b.flows)
+			b.stages(identify{}, login{})
+		}, userDN("alice"), plantedPassword + ";123456", "unknown unavailable 52", 1, 0},
+		{"code asked for, and no password", func(b *binder) {
+			user(b.flows, static)
+			b.stages(identify{}, validate{}, login{})
+		}, userDN("alice"), "anything;" + plantedStatic, "unknown unavailable 52", 1, 0},
+		{"end without login", func(b *binder) {
+			user(b.flows)
+			b.stages(identify{}, password{})
+		}, userDN("alice"), plantedPassword, "unknown unavailable 52", 1, 0},
+		{"user info refused", func(b *binder) {
+			user(b.flows)
+			b.Inject(authentiktest.Fault{Endpoint: authentiktest.Me, Status: 403})
+		}, userDN("alice"), plantedPassword, "unknown unavailable 52", 1, 0},
+		{"denied before anybody was identified", func(b *binder) {
+			user(b.flows)
+			b.stages(authentiktest.Deny{}, identify{}, password{}, login{})
+		}, userDN("alice"), plantedPassword, "unknown unavailable 52", 1, 0},
 		{"no such flow", func(b *binder) {
 			user(b.flows)
 			b.RemoveFlow(authentiktest.DefaultFlow)

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"ldapd/internal/auth"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"ldapd/internal/auth"
 )
 
 // Limits of one execution of a flow.
@@ -38,7 +39,9 @@ type Execution struct {
 	Code     auth.Secret // empty: none
 
 	// PasswordAsCode answers a stage that wants a code with the password, if
-	// no stage before wanted that.
+	// no stage before wanted that. A stage that takes it has checked it, so a
+	// flow that asks for nothing but a code may grant, as with authentik's own
+	// outpost, and Session.Once is set.
 	PasswordAsCode bool
 
 	// Quiet refuses with CodeMissing where a second factor is asked for,
@@ -57,6 +60,7 @@ type Session struct {
 	UID      string // 64 hex digits
 	Search   bool   // may read the whole directory
 	Factor   auth.Factor
+	Once     bool // the password was taken as the code, and is good no more
 
 	Cookies []Cookie // of the session, for Logout
 	// MFACookie makes authentik skip the second factor for a while, the
@@ -105,43 +109,18 @@ func (e *FlowError) Error() string {
 
 func (e *FlowError) Unwrap() error { return e.Err }
 
-// Trace tells what an execution did.
-type Trace struct {
-	Stages    []StageTiming
-	RequestID string // of the last answer, in authentik's log
-}
-
-// Times lists the stages and their times, for the log.
-func (t Trace) Times() string {
-	var b strings.Builder
-	for i, s := range t.Stages {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(s.Component + " " + s.Took().Round(100*time.Microsecond).String())
-	}
-	return b.String()
-}
-
-// StageTiming is the time that one stage took: until its challenge was there,
-// and until the answer to it was judged. A time is 0 if there was no such
-// request.
-type StageTiming struct {
-	Component string // or one of the steps behind the flow
-	Get, Post time.Duration
-}
-
-// Took returns the time of the stage as a whole.
-func (s StageTiming) Took() time.Duration { return s.Get + s.Post }
-
-// The steps behind a flow, named like stages.
-const (
-	StepUser   = "users/me"
-	StepAccess = "check_access"
+// What may be wrong with a flow, whoever binds; a FlowError wraps it, and an
+// administrator has to mend it.
+var (
+	ErrNoPassword = errors.New("the flow asked for no password, so nothing is known of the one that was sent")
+	ErrNoLogin    = errors.New("the flow ended, and nobody is logged in")
+	ErrFlowDenied = errors.New("the flow was denied before it knew who it is")
 )
 
-// Execute runs a flow. It returns a *Refusal if the flow said no, and a
-// *FlowError for everything else: that says nothing of the credential.
+// Execute runs a flow. It returns a *Refusal if the flow said no to somebody,
+// and a *FlowError for everything else: that says nothing of the credential.
+// It grants only what a stage checked: a flow that asks for no password comes
+// to no end here.
 //
 // A Session.Factor of none means that authentik asked for none. If no
 // MFACookie was sent, this user needs none. If one was sent, authentik took it
@@ -162,14 +141,15 @@ func (c *Client) Execute(ctx context.Context, e Execution) (*Session, error) {
 		return s, nil
 	}
 	var r *Refusal
-	if errors.As(err, &r) {
-		// A flow or an application may be open to outposts only, so a token
-		// that is no longer good has everybody refused.
-		if r.Reason == auth.Policy || r.Reason == auth.NoAccess {
-			if err := x.checkToken(ctx); err != nil {
-				return nil, &FlowError{Trace: x.trace, Stage: r.Stage, Err: err}
-			}
+	refused := errors.As(err, &r)
+	// A flow or an application may be open to outposts only, so a token that
+	// is no longer good has everybody refused.
+	if errors.Is(err, ErrFlowDenied) || refused && (r.Reason == auth.Policy || r.Reason == auth.NoAccess) {
+		if e := x.checkToken(ctx); e != nil {
+			err, refused = e, false
 		}
+	}
+	if refused {
 		r.Trace = x.trace
 		return nil, r
 	}
@@ -190,9 +170,11 @@ type execution struct {
 	answered map[string]bool // components
 	sid      string          // of the session that the last answer was given in
 
-	passwordSent bool // to a stage that checks it
-	judged       auth.Judgement
-	factor       auth.Factor
+	passwordSent   bool           // to a stage that checks it
+	passwordAsCode bool           // it was sent as the code
+	identified     bool           // a stage took the name
+	judged         auth.Judgement // what became of the password
+	factor         auth.Factor    // that was asked for and sent
 }
 
 func (c *Client) newExecution(e Execution) (*execution, error) {
@@ -246,61 +228,6 @@ func (x *execution) run(ctx context.Context) (*Session, error) {
 			return nil, err
 		}
 	}
-}
-
-// judge decides whether a challenge means that the answer before it was
-// refused.
-func (x *execution) judge(ch challenge) error {
-	last := x.stage
-	if x.answered[ch.Component] {
-		if ch.refused() {
-			return x.refusedAt(ch.Component)
-		}
-		// The flow starts again when a wrong answer is set to do that, and
-		// also when authentik lost the session: then it is another one.
-		if sid := x.jar.sid(); sid == "" || sid != x.sid {
-			return errors.New("the flow starts again, in another session")
-		}
-		return x.refusedAt(last)
-	}
-	if ch.refused() {
-		return fmt.Errorf("%s comes with an error before it was answered", word(ch.Component))
-	}
-	if ch.moved || ch.Component != componentDenied {
-		x.accepted(last)
-	}
-	if ch.Component == componentDenied {
-		return &Refusal{Stage: last, Reason: auth.Policy, Detail: oneLine(ch.Message), Password: x.judged}
-	}
-	x.stage = word(ch.Component)
-	return nil
-}
-
-// accepted notes that the answer to a stage was right.
-func (x *execution) accepted(component string) {
-	if component == componentPassword || component == componentIdentification {
-		if x.passwordSent {
-			x.judged = auth.Right
-		}
-	}
-}
-
-// refusedAt is the refusal of the answer to a stage.
-func (x *execution) refusedAt(component string) error {
-	r := &Refusal{Stage: component, Password: x.judged}
-	switch {
-	case component == componentPassword || component == componentIdentification && x.passwordSent:
-		r.Reason, r.Password = auth.WrongPassword, auth.Wrong
-	case component == componentIdentification:
-		r.Reason = auth.UnknownUser
-	case component == componentValidate && x.factor == auth.FactorDuo:
-		r.Reason = auth.FactorDenied
-	case component == componentValidate:
-		r.Reason = auth.WrongCode
-	default: // nothing of the credential was in the answer
-		return fmt.Errorf("%s does not accept the answer", word(component))
-	}
-	return r
 }
 
 // show asks for the challenge at hand.

@@ -2,7 +2,6 @@ package authentik
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 )
@@ -33,30 +32,4 @@ func (c *Client) Logout(ctx context.Context, flow string, s *Session, ip netip.A
 		}
 	}
 	return fmt.Errorf("logout: the flow asks for %s", word(ch.Component))
-}
-
-// DryRun asks for the first challenge of a bind flow, and answers nothing. It
-// returns the component, and an error if a bind can get no further.
-func (c *Client) DryRun(ctx context.Context, flow string) (component string, err error) {
-	x, err := c.newExecution(Execution{Flow: flow})
-	if err != nil {
-		return "", err
-	}
-	ch, err := x.show(ctx)
-	if err != nil {
-		return "", err
-	}
-	component = word(ch.Component)
-	switch ch.Component {
-	case componentIdentification:
-		return component, ch.identifiable("")
-	case componentPassword, componentValidate, componentLogin, componentConsent:
-		return component, errors.New("the flow does not ask who it is: it needs an identification stage")
-	case componentRedirect:
-		return component, errors.New("the flow ends without a login")
-	case componentDenied:
-		return component, fmt.Errorf("authentik refuses to run the flow: %s", oneLine(ch.Message))
-	}
-	_, err = x.answer(ch)
-	return component, err
 }

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"ldapd/internal/auth"
 	"net/http"
 	"time"
+
+	"ldapd/internal/auth"
 )
 
 // prove asks who is logged in, since a flow can come to its end with nobody,
-// and whether they may use the application.
+// and whether they may use the application. Nothing of it counts if no stage
+// took the password.
 func (x *execution) prove(ctx context.Context) (*Session, error) {
+	if x.judged != auth.Right {
+		return nil, ErrNoPassword
+	}
 	me, err := x.me(ctx)
-	if loggedOut(err) && len(x.answered) > 0 {
-		return nil, &Refusal{Stage: StepUser, Reason: auth.Policy, Password: x.judged,
-			Detail: "the flow ended without a login; does it have a login stage?"}
+	if loggedOut(err) {
+		return nil, fmt.Errorf("%w: %w", ErrNoLogin, err)
 	}
 	if err != nil {
 		return nil, err
@@ -25,11 +29,11 @@ func (x *execution) prove(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	if !v.passing {
-		return nil, &Refusal{Stage: StepAccess, Reason: auth.NoAccess, Password: auth.Right}
+		return nil, &Refusal{Stage: StepAccess, Reason: auth.NoAccess, Password: x.judged}
 	}
 	return &Session{
 		UserPK: me.PK, Username: me.Username, UID: me.UID,
-		Search: v.search, Factor: x.factor,
+		Search: v.search, Factor: x.factor, Once: x.passwordAsCode,
 		Cookies: x.jar.session(), MFACookie: auth.Secret(x.jar.get(mfaCookie)),
 		Expires: x.jar.expires, Hash: sidHash(x.jar.sid()),
 	}, nil

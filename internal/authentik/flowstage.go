@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"ldapd/internal/auth"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"ldapd/internal/auth"
 )
 
 // The components that can be answered, and those that end a flow.
@@ -150,7 +151,7 @@ func (x *execution) validate(ch challenge) (any, error) {
 	}
 	code, duo := x.Code, find(devices, "duo")
 	if code == "" && duo == nil && x.PasswordAsCode && !x.passwordSent {
-		code = x.Password
+		code, x.passwordAsCode = x.Password, true
 	}
 	generator := chooseGenerator(devices, string(code))
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type Outpost struct {
 	Config  OutpostConfig `json:"config"`
 	Managed *string       `json:"managed"`
 }
+
+// Account returns the username of the outpost's service account.
+func (o *Outpost) Account() string { return "ak-outpost-" + strings.ReplaceAll(o.PK, "-", "") }
 
 // OutpostConfig is the part of an outpost's free settings that concerns us.
 type OutpostConfig struct {

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"ldapd/internal/auth"
 	"net/http"
 	"net/netip"
 	"strconv"
+
+	"ldapd/internal/auth"
 )
 
 const (

@@ -104,6 +104,54 @@ func (k *keeper) access(t *testing.T, ctx context.Context, base string, s auth.S
 	return said
 }
 
+// TestGrantedOnce has a flow of codes only, whose code is in the password field.
+func TestGrantedOnce(t *testing.T) {
+	k := newKeeper(t, authentiktest.Options{})
+	k.AddUser(authentiktest.User{Username: "alice", Password: plantedPassword, Devices: []authentiktest.Device{static}})
+	k.provider.MFASupport = false
+	k.stages(identify{}, validate{}, login{})
+	code := func(a *auth.Attempt) { a.Password = plantedStatic }
+	if g, err := k.Authenticate(t.Context(), k.attempt(code)); err != nil || !g.Once || g.Factor != auth.FactorStatic {
+		t.Errorf("%+v, %v", g, err)
+	}
+	_, err := k.Authenticate(t.Context(), k.attempt(code))
+	var d *auth.Denied
+	if !errors.As(err, &d) || d.Reason != auth.WrongPassword || d.Password != auth.Wrong {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// TestDeniedUnjudged has what this package denies without that authentik has
+// compared the password with anybody's.
+func TestDeniedUnjudged(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*auth.Attempt)
+		want   auth.Reason
+		flows  int
+	}{
+		{"no code is taken from a password", func(a *auth.Attempt) { a.Code, a.CodeIn = "123456", auth.InPassword }, auth.WrongPassword, 0},
+		{"no DN of a user", func(a *auth.Attempt) { a.Known, a.Account = false, directory.Account{} }, auth.UnknownUser, 0},
+		{"password that JSON cannot carry", func(a *auth.Attempt) { a.Password = "\xff" }, auth.WrongPassword, 0},
+		{"code that JSON cannot carry", func(a *auth.Attempt) { a.Code, a.CodeIn = "\xff", auth.InUsername }, auth.WrongPassword, 0},
+		{"disabled", func(a *auth.Attempt) { a.Account.Active = false }, auth.Inactive, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newKeeper(t, authentiktest.Options{})
+			k.AddUser(authentiktest.User{Username: "alice", Password: plantedPassword, Inactive: tt.name == "disabled"})
+			k.provider.MFASupport = false
+			_, err := k.Authenticate(t.Context(), k.attempt(tt.change))
+			var d *auth.Denied
+			if !errors.As(err, &d) || d.Reason != tt.want || d.Password != auth.Unjudged {
+				t.Errorf("%v, %+v", err, d)
+			}
+			if n := k.Counters().FlowsStarted[authentiktest.DefaultFlow]; n != tt.flows {
+				t.Errorf("%d flows", n)
+			}
+		})
+	}
+}
+
 func TestAccess(t *testing.T) {
 	const app = authentiktest.DefaultApplication
 	fault := func(f authentiktest.Fault) func(*keeper, *auth.Session) {

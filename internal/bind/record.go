@@ -42,9 +42,10 @@ func (p *Pipeline) granted(ctx context.Context, w who, at place, f found, j *joi
 	return a, nil
 }
 
-// record keeps what was granted as a verified bind. Nothing else is ever kept.
+// record keeps what was granted as a verified bind. Nothing else is ever kept,
+// nor a code that was taken for the password: six digits can be guessed.
 func (p *Pipeline) record(ctx context.Context, w who, at place, f found, with *paired, right attempt, g auth.Granted) {
-	if p.Book == nil || !w.known || g.Username != "" {
+	if p.Book == nil || !w.known || g.Username != "" || g.Once {
 		p.leave(w, at, g)
 		return
 	}

@@ -69,7 +69,7 @@ func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) 
 		p.leave(w, at, g)
 		return Window{}, l
 	}
-	if p.Book == nil || !w.known || g.Username != "" {
+	if p.Book == nil || !w.known || g.Username != "" || g.Once {
 		p.leave(w, at, g)
 		return Window{}, undetermined(errNotYet)
 	}

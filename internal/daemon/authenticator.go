@@ -16,6 +16,7 @@ var (
 	_ auth.Authenticator = outpostAuth{}
 	_ auth.SessionKeeper = outpostAuth{}
 	_ auth.Stamper       = outpostAuth{}
+	_ auth.Rights        = outpostAuth{}
 )
 
 // isLocal says whether the users file has an account.
@@ -35,6 +36,14 @@ func (o outpostAuth) Stamps(a directory.Account) (password, factor string) {
 		return o.local.auth.Stamps(a)
 	}
 	return o.authentik.Stamps(a)
+}
+
+// MaySearch implements auth.Rights: authentik tells only with a bind.
+func (o outpostAuth) MaySearch(a directory.Account) (may, known bool) {
+	if o.isLocal(a) {
+		return o.local.auth.MaySearch(a)
+	}
+	return false, false
 }
 
 // Access implements auth.SessionKeeper. Accounts of the users file leave no

@@ -22,7 +22,7 @@ type backend interface {
 	run(ctx context.Context) // keeps the directory up to date
 	reload()                 // reads everything now
 	synced() time.Time       // when the directory was known to be what the source has
-	trouble() string         // why that cannot be known at the moment; empty: it can
+	trouble() []string       // why that, or a bind, cannot be known at the moment
 }
 
 // served is the directory as it is at the moment.
@@ -115,7 +115,7 @@ func (b fileBackend) authenticator() auth.Authenticator { return b.auth }
 func (b fileBackend) synced() time.Time { return b.now() }
 
 // trouble implements backend.
-func (fileBackend) trouble() string { return "" }
+func (fileBackend) trouble() []string { return nil }
 
 func tree(cfg *config.Config) directory.Tree {
 	return directory.Tree{BaseDN: cfg.BaseDN, UIDStart: cfg.Directory.UIDStart, GIDStart: cfg.Directory.GIDStart}

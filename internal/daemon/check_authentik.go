@@ -57,7 +57,7 @@ func (r *Report) outpost(cfg *config.Config) {
 		return
 	}
 	r.providers(providers)
-	r.flows(ctx, client, providers)
+	r.flows(ctx, client, o.Account(), providers)
 	r.keyPairs(ctx, cfg, client, providers)
 	r.note(`authentik: who may search the whole directory is known only when they bind; let Nextcloud's service account: Applications, Providers, the provider, Permissions, "Search full LDAP directory"; or give it a local account with "search: true" (file.path)`)
 }
@@ -121,24 +121,31 @@ func (r *Report) providers(providers []authentik.Provider) {
 	}
 }
 
-// flows begins each bind flow.
-func (r *Report) flows(ctx context.Context, client *authentik.Client, providers []authentik.Provider) {
+// flows begins each bind flow, as the account of the outpost.
+func (r *Report) flows(ctx context.Context, client *authentik.Client, account string, providers []authentik.Provider) {
 	done := make(map[string]bool)
 	for _, p := range providers {
 		if done[p.BindFlow] {
 			continue
 		}
 		done[p.BindFlow] = true
-		stage, err := client.DryRun(ctx, p.BindFlow)
+		run, err := client.DryRun(ctx, p.BindFlow, account)
+		stages := strings.Join(run.Stages, ", ")
 		switch {
 		case authentik.NotFound(err):
 			r.problem(fmt.Errorf("authentik: there is no flow %q; choose a bind flow in the provider %q", p.BindFlow, p.Name))
-		case err != nil && stage == "":
+		case err != nil && stages == "":
 			r.problem(fmt.Errorf("authentik: the flow %q cannot be run: %w; see authentik's log", p.BindFlow, err))
+		case errors.Is(err, authentik.ErrNoPassword):
+			remedy, _ := flowRemedy(err)
+			r.problem(fmt.Errorf("authentik: no bind can be determined by the flow %q of the provider %q, which goes through %s: %w; %s",
+				p.BindFlow, p.Name, stages, err, remedy))
 		case err != nil:
-			r.problem(fmt.Errorf("authentik: binds cannot pass the flow %q, which begins with %s: %w; choose another bind flow in the provider %q, or correct this one", p.BindFlow, stage, err, p.Name))
+			r.problem(fmt.Errorf("authentik: binds cannot pass the flow %q, which begins with %s: %w; choose another bind flow in the provider %q, or correct this one", p.BindFlow, stages, err, p.Name))
+		case !run.Password:
+			r.warn(fmt.Sprintf("authentik: the flow %q begins with %s; whether it asks for a password, without which no bind can be determined, shows when somebody binds", p.BindFlow, stages))
 		default:
-			r.note("authentik: flow %q begins with %s, which can be answered; what comes behind it shows when somebody binds", p.BindFlow, stage)
+			r.note("authentik: flow %q begins with %s, and asks for the password there; what comes behind it shows when somebody binds", p.BindFlow, stages)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func TestCheckAuthentik(t *testing.T) {
 			"authentik.host: " + f.URL + ` answers, and the token is that of the outpost "LDAP"`,
 			"authentik: the API is that of " + api,
 			`authentik: provider "ldap" serves DC=ldap,DC=goauthentik,DC=io for the application "ldap"; code-based MFA is on`,
-			`authentik: flow "default-authentication-flow" begins with ak-stage-identification, which can be answered`,
+			`authentik: flow "default-authentication-flow" begins with ak-stage-identification, ak-stage-password, and asks for the password there`,
 			`authentik: the certificate of the provider "ldap" expires soon, on `,
 			`"Search full LDAP directory"`,
 		} {
@@ -111,6 +111,8 @@ func TestCheckAuthentikProblems(t *testing.T) {
 		{"flow that breaks", fault(authentiktest.Fault{Endpoint: authentiktest.Executor, Status: 500}), `authentik: the flow "default-authentication-flow" cannot be run: `, "see authentik's log"},
 		{"captcha", stages(authentiktest.Identification{Captcha: true}), "authentik: binds cannot pass the flow \"default-authentication-flow\", which begins with ak-stage-identification: it wants a captcha solved", "choose another bind flow"},
 		{"unanswerable first stage", stages(authentiktest.Component{Name: "ak-stage-prompt"}), "authentik: binds cannot pass the flow \"default-authentication-flow\", which begins with ak-stage-prompt: ", "choose another bind flow"},
+		{"flow without a password", stages(authentiktest.Identification{}, authentiktest.Login{}), "authentik: no bind can be determined by the flow \"default-authentication-flow\" of the provider \"ldap\", which goes through ak-stage-identification, xak-flow-redirect: the flow asked for no password", "give it a password stage"},
+		{"flow that crashes then", stages(authentiktest.Identification{}, authentiktest.Crash{}), "authentik: binds cannot pass the flow \"default-authentication-flow\", which begins with ak-stage-identification, ak-stage-flow-error: authentik failed", "choose another bind flow"},
 		{"flow without stages", stages(), "authentik: binds cannot pass the flow", "choose another bind flow"},
 		{"certificate without key", certificate(func(k *authentiktest.KeyPairData) { k.KeyPEM = "" }), `authentik: the certificate of the provider "ldap" cannot be used: authentik has no private key for it`, "choose another in the provider"},
 		{"key not to be seen", certificate(func(k *authentiktest.KeyPairData) { k.KeyForbidden = true }), `authentik: the certificate of the provider "ldap" cannot be used: `, "or set tls.cert"},
@@ -129,6 +131,31 @@ func TestCheckAuthentikProblems(t *testing.T) {
 				t.Errorf("%s", got)
 			}
 		})
+	}
+}
+
+// TestCheckAuthentikFlow has what can be seen of a flow without a password.
+func TestCheckAuthentikFlow(t *testing.T) {
+	const asks, open = "asks for the password there", "warning: authentik: the flow \"default-authentication-flow\" begins with ak-stage-identification"
+	for _, tt := range []struct {
+		stages []authentiktest.Stage
+		want   string
+	}{
+		{[]authentiktest.Stage{authentiktest.Identification{PasswordFields: true}}, asks},
+		{[]authentiktest.Stage{authentiktest.Identification{}, authentiktest.Password{}}, asks},
+		{[]authentiktest.Stage{authentiktest.Identification{}, authentiktest.Validate{}, authentiktest.Password{}}, asks},
+		{[]authentiktest.Stage{authentiktest.Identification{}, authentiktest.Validate{NotConfigured: "deny"}, authentiktest.Password{}}, open},
+		{[]authentiktest.Stage{authentiktest.Identification{}, authentiktest.Consent{}}, open},
+	} {
+		f := authentiktest.New(t, authentiktest.Options{})
+		f.SetFlow(authentiktest.Flow{Slug: authentiktest.DefaultFlow, Stages: tt.stages})
+		r := Check(outpostConfig(t, f))
+		if notes := strings.Join(r.Notes, "\n"); len(r.Problems) != 0 || !strings.Contains(notes, tt.want) {
+			t.Errorf("%+v: problems %v, notes\n%s", tt.stages, r.Problems, notes)
+		}
+		if n := f.Counters().LoginsFailed; n != 0 {
+			t.Errorf("%+v: %d failed logins", tt.stages, n)
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ type outpost struct {
 	mine       atomic.Pointer[map[string]bool]               // UUIDs of local users
 	authentik  *authentik.Authenticator
 	flows      auth.Authenticator // authentik, and what a bind goes through on its way there
+	troubles   *flowTroubles
 }
 
 // openOutpost opens the backend. It reads what is on disk, so that there is
@@ -42,7 +43,7 @@ func openOutpost(cfg *config.Config, version string, s *served, u usersFile, sho
 	if err != nil {
 		return nil, err
 	}
-	o := &outpost{client: client}
+	o := &outpost{client: client, troubles: newFlowTroubles(u.now, u.log)}
 	o.providers.Store(&map[string]authentik.Provider{})
 	o.mine.Store(&map[string]bool{})
 	certificates := shown.Update
@@ -97,6 +98,7 @@ func (o *outpost) chain(cfg *config.Config, u usersFile) auth.Authenticator {
 	o.authentik = authentik.NewAuthenticator(o.client, o.provider, func(f authentik.Flow) {
 		flows.observe(f)
 		logFlow(u.log, f)
+		o.troubles.observe(f)
 	})
 	queue := guard.NewQueue(o.authentik, a.Flows)
 	denials := guard.NewDenials(guard.NewPace(queue, a.UserBinds, a.AddressBinds, u.now), a.DenialMemory, u.now)
@@ -170,12 +172,12 @@ func (o *outpost) authenticator() auth.Authenticator { return outpostAuth{o} }
 func (o *outpost) synced() time.Time { return o.controller.State().LastSync }
 
 // trouble implements backend.
-func (o *outpost) trouble() string {
-	s := o.controller.State()
-	if s.Err == nil {
-		return ""
+func (o *outpost) trouble() []string {
+	list := o.troubles.warnings(*o.providers.Load())
+	if s := o.controller.State(); s.Err != nil {
+		list = append(list, fmt.Sprintf("authentik cannot be read since %s: %v", s.ErrSince.UTC().Format(time.RFC3339), s.Err))
 	}
-	return fmt.Sprintf("authentik cannot be read since %s: %v", s.ErrSince.UTC().Format(time.RFC3339), s.Err)
+	return list
 }
 
 // logFlow has a line for each flow, with its stages and their times.
@@ -192,7 +194,7 @@ func logFlow(log *zap.Logger, f authentik.Flow) {
 	case errors.As(f.Err, &refused):
 		log.Info("flow denied", append(fields, zap.String("stage", refused.Stage), zap.String("reason", string(refused.Reason)), zap.String("detail", refused.Detail))...)
 	default:
-		log.Warn("flow failed, the bind could not be told", append(fields, zap.Error(f.Err))...)
+		log.Warn("flow failed, the bind cannot be determined", append(fields, zap.Error(f.Err))...)
 	}
 }
 

@@ -36,6 +36,7 @@ type Authenticator struct {
 var (
 	_ auth.Authenticator = (*Authenticator)(nil)
 	_ auth.Stamper       = (*Authenticator)(nil)
+	_ auth.Rights        = (*Authenticator)(nil)
 )
 
 // content is what the authenticator takes from a File.
@@ -83,6 +84,15 @@ func (a *Authenticator) Stamps(of directory.Account) (password, factor string) {
 	return u.passwordStamp, u.factorStamp
 }
 
+// MaySearch implements auth.Rights. It is known of the users of the file.
+func (a *Authenticator) MaySearch(of directory.Account) (may, known bool) {
+	u := a.content.Load().users[of.UUID]
+	if u == nil {
+		return false, false
+	}
+	return u.search && u.active, true
+}
+
 // Authenticate implements auth.Authenticator.
 func (a *Authenticator) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
 	c := a.content.Load()
@@ -91,6 +101,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, at auth.Attempt) (auth
 	if err != nil {
 		return auth.Granted{}, err
 	}
+	right = right && u != nil && u.hash != nil // or it was the password of somebody else
 	factor, reason, err := a.judge(ctx, u, right, at)
 	if err != nil {
 		return auth.Granted{}, err

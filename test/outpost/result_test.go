@@ -21,11 +21,14 @@ type (
 	login    = authentiktest.Login
 )
 
+// skipped is a password stage with a policy that nobody passes.
+var skipped = authentiktest.Bound{Stage: password{}, Policy: func(authentiktest.Subject) bool { return false }}
+
 func fault(f authentiktest.Fault) func(*fake) { return func(a *fake) { a.Inject(f) } }
 
 // TestResults has a row for each thing that a flow can do, sections 6.4 and 15
-// of the contract. Only what was denied may be 49 or 50; what could not be told
-// is 52, and the connection is closed.
+// of the contract. Only what was denied may be 49 or 50; what could not be
+// determined is 52, and the connection is closed.
 func TestResults(t *testing.T) {
 	duo := func(answer authentiktest.DuoAnswer) func(*fake) {
 		return func(f *fake) {
@@ -68,7 +71,9 @@ func TestResults(t *testing.T) {
 		{"flow error", stages(identify{}, authentiktest.Crash{}), alice, secret, unknown},
 		{"flow error, wrong secret", stages(identify{}, authentiktest.Crash{}), alice, "wrong", unknown},
 		{"flow error, a code on the password", stages(identify{}, authentiktest.Crash{}), bob, secret + ";123456", unknown},
-		{"denied by the flow's policy", flow(authentiktest.Flow{Denied: true}), alice, secret, denied},
+		{"flow denied to everybody", flow(authentiktest.Flow{Denied: true}), alice, secret, unknown},
+		{"flow denied to everybody, wrong secret", flow(authentiktest.Flow{Denied: true}), alice, "wrong", unknown},
+		{"denied by a deny stage before the password", stages(identify{}, authentiktest.Deny{}, password{}, login{}), alice, secret, denied},
 		{"denied by a deny stage", stages(identify{}, password{}, authentiktest.Deny{}), alice, secret, denied},
 		{"unsupported stage", stages(identify{}, authentiktest.Component{Name: "ak-stage-prompt"}), alice, secret, unknown},
 		{"captcha", stages(identify{PasswordFields: true, Captcha: true}, login{}), alice, secret, unknown},
@@ -104,7 +109,15 @@ func TestResults(t *testing.T) {
 		{"redirect to the executor", flow(authentiktest.Flow{ChallengeRedirects: true}), alice, secret, granted},
 		{"redirect to the executor, wrong secret", flow(authentiktest.Flow{ChallengeRedirects: true}), alice, "wrong", denied},
 		{"unknown component", stages(identify{}, password{}, authentiktest.Component{Name: "ak-stage-of-the-future"}), alice, secret, unknown},
-		{"end without login", stages(identify{}, password{}), alice, secret, denied},
+		{"end without login", stages(identify{}, password{}), alice, secret, unknown},
+		{"end without login, wrong secret", stages(identify{}, password{}), alice, "wrong", denied},
+		{"redirect before the login", stages(identify{}, password{}, authentiktest.Redirect{To: "https://example.org/"}, login{}), alice, secret, unknown},
+		{"user info refused", fault(authentiktest.Fault{Endpoint: authentiktest.Me, Status: http.StatusForbidden}), alice, secret, unknown},
+		{"user info refused by a proxy", fault(authentiktest.Fault{Endpoint: authentiktest.Me, Status: http.StatusForbidden, Body: "<h1>Forbidden</h1>"}), alice, secret, unknown},
+		{"no password asked for", stages(identify{}, login{}), alice, secret, unknown},
+		{"no password asked for, wrong secret", stages(identify{}, login{}), alice, "wrong", unknown},
+		{"password stage skipped", stages(identify{}, skipped, login{}), alice, "wrong", unknown},
+		{"code asked for, and no password", static(identify{}, validate{}, login{}), alice, "wrong;static08", unknown},
 		{"consent", stages(identify{}, password{}, login{}, authentiktest.Consent{}), alice, secret, unknown},
 		{"consent before the login", stages(identify{}, password{}, authentiktest.Consent{}, login{}), alice, secret, granted},
 		{"elsewhere at the end", flow(authentiktest.Flow{RedirectTo: "https://example.org/"}), alice, secret, granted},

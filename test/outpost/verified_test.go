@@ -1,6 +1,7 @@
 package outpost
 
 import (
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -208,7 +209,16 @@ func TestReproved(t *testing.T) {
 		{"disabled", func(f *fake) { f.EditUser(alice, func(u *authentiktest.User) { u.Inactive = true }) },
 			16 * time.Hour, ldap.LDAPResultInvalidCredentials, 2},
 		{"policy of the flow", func(f *fake) { f.flow(authentiktest.Flow{Denied: true}) },
-			16 * time.Hour, ldap.LDAPResultInvalidCredentials, 0}, // it does not start
+			16 * time.Hour, ldap.LDAPResultSuccess, 0}, // it does not start
+		{"no login stage", func(f *fake) { f.stages(identify{}, password{}) },
+			16 * time.Hour, ldap.LDAPResultSuccess, 1},
+		{"redirect before the login", func(f *fake) {
+			f.stages(identify{}, password{}, authentiktest.Redirect{To: "https://example.org/"}, login{})
+		}, 16 * time.Hour, ldap.LDAPResultSuccess, 1},
+		{"user info refused", fault(authentiktest.Fault{Endpoint: authentiktest.Me, Status: http.StatusForbidden}),
+			16 * time.Hour, ldap.LDAPResultSuccess, 1},
+		{"no password stage", func(f *fake) { f.stages(identify{}, login{}) },
+			16 * time.Hour, ldap.LDAPResultSuccess, 1},
 		{"second factor", func(f *fake) {
 			f.EditUser(alice, func(u *authentiktest.User) {
 				u.Devices = []authentiktest.Device{{Class: authentiktest.ClassTOTP, Secret: totpKey}}

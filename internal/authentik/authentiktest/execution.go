@@ -89,7 +89,11 @@ func (x *execution) run() {
 		x.done()
 		return
 	}
-	stage := x.flow.Stages[x.plan.at]
+	stage, skip := x.stage()
+	if skip {
+		x.pass()
+		return
+	}
 	if !x.post {
 		stage.show(x)
 		return
@@ -111,6 +115,16 @@ func (x *execution) run() {
 	}
 	x.inspectComponent(stage, data)
 	stage.answer(x, data)
+}
+
+// stage returns the current one, and whether a policy has it skipped.
+func (x *execution) stage() (stage Stage, skip bool) {
+	stage = x.flow.Stages[x.plan.at]
+	b, ok := stage.(Bound)
+	if !ok {
+		return stage, false
+	}
+	return b.Stage, !b.Policy(Subject{x.pending(), x.s.userScore(x.pending())})
 }
 
 // inspectComponent complains about an answer to another component; authentik

@@ -68,6 +68,19 @@ type Validate struct {
 	Threshold time.Duration // last_auth_threshold
 }
 
+// Bound is a stage with a policy bound to it: whoever does not pass the policy
+// skips the stage.
+type Bound struct {
+	Stage  Stage
+	Policy func(Subject) bool
+}
+
+// Subject is whom a policy judges.
+type Subject struct {
+	Username   string // as typed, if there is no such user
+	Reputation int    // of the name, from all addresses
+}
+
 // Login logs the user in. A flow without it ends without a login.
 type Login struct {
 	Duration time.Duration // zero is a browser session

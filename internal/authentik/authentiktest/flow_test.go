@@ -468,3 +468,29 @@ func TestAnotherSlugDiscardsThePlan(t *testing.T) {
 	want(t, "other", c.flow("GET", "other", "").component(), "ak-stage-consent")
 	want(t, "back", c.start().component(), "ak-stage-identification")
 }
+
+// TestBound has a stage shown only to those who pass its policy.
+func TestBound(t *testing.T) {
+	versions(t, func(t *testing.T, version string) {
+		s := ak.New(t, ak.Options{Version: version})
+		s.AddUser(ak.User{Username: "alice", Password: "secret"})
+		poor := func(of ak.Subject) bool { return of.Reputation < 0 }
+		setStages(s, ak.Identification{}, ak.Bound{Stage: ak.Deny{Message: "poor " + version}, Policy: poor}, ak.Bound{
+			Stage: ak.Password{MaxTries: 2}, Policy: func(of ak.Subject) bool { return of.Username == "alice" },
+		}, ak.Login{})
+		c := newClient(t, s)
+		c.start()
+		want(t, "alice", c.identify("alice", "").component(), "ak-stage-password")
+		want(t, "wrong", c.password("x").component(), "ak-stage-password")
+		want(t, "out of tries", c.password("x").component(), "ak-stage-access-denied")
+		clear(c.cookies)
+		c.start()
+		a := c.identify("alice", "")
+		want(t, "poor reputation", a.component(), "ak-stage-access-denied")
+		want(t, "message", a.m["error_message"], "poor "+version)
+		setStages(s, ak.Identification{}, ak.Bound{Stage: ak.Password{}, Policy: func(ak.Subject) bool { return false }})
+		clear(c.cookies)
+		c.start()
+		want(t, "skipped, and last", c.identify("alice", "").component(), "xak-flow-redirect")
+	})
+}

@@ -103,3 +103,8 @@ func (st Component) show(x *execution) { x.show(st) }
 func (st Component) answer(x *execution, _ fields) {
 	x.refuse(st, "non_field_errors", "Invalid response.", "invalid")
 }
+
+// A Bound stage is shown and answered as the stage in it.
+func (st Bound) show(x *execution) { st.Stage.show(x) }
+
+func (st Bound) answer(x *execution, data fields) { st.Stage.answer(x, data) }
