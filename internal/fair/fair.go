@@ -6,7 +6,10 @@
 // and keeps nothing of a network that has nothing.
 package fair
 
-import "net/netip"
+import (
+	"net"
+	"net/netip"
+)
 
 // Network is whom an address counts for: an IPv4 address for itself, an IPv6
 // address for its /64, of which a single customer has all. What is no address
@@ -22,4 +25,21 @@ func Network(a netip.Addr) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+// NetworkOf is Network for the address of a socket.
+func NetworkOf(a net.Addr) netip.Prefix {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return Network(tcp.AddrPort().Addr())
+	}
+	return netip.Prefix{}
+}
+
+// Socket returns the connection under one that may begin with a PROXY header:
+// asked for the peer's address, that would wait for the header.
+func Socket(nc net.Conn) net.Conn {
+	if proxied, ok := nc.(interface{ Raw() net.Conn }); ok {
+		return proxied.Raw()
+	}
+	return nc
 }

@@ -22,13 +22,7 @@ func (s *Server) now() time.Duration { return time.Since(s.started) }
 // enter takes a place for a connection that was accepted. Until prepare knows
 // better, the peer is the client.
 func (c *Conn) enter() (err error) {
-	nc := c.raw
-	// Asked for the address itself, a connection behind PROXY protocol waits
-	// for the header.
-	if proxied, ok := nc.(interface{ Raw() net.Conn }); ok {
-		nc = proxied.Raw()
-	}
-	c.from(nc)
+	c.from(fair.Socket(c.raw))
 	c.place, err = c.srv.places.Enter(c.network, c.yield)
 	return err
 }
