@@ -42,7 +42,7 @@ func (c *Config) Check() error {
 		c.duration("shutdown_grace", c.ShutdownGrace, 0, time.Hour),
 		c.size("limits.message_unbound", l.MessageUnbound, 4<<10, 16<<20),
 		c.size("limits.message", l.Message, l.MessageUnbound, 256<<20),
-		c.size("limits.unfinished", l.Unfinished, unfinishedMessages*l.Message, 64<<30),
+		c.size("limits.unfinished", l.Unfinished, unfinished(l), 64<<30),
 		number(c, "limits.filter_depth", l.FilterDepth, 1, 256),
 		number(c, "limits.filter_terms", l.FilterTerms, 1, 100000),
 		number(c, "limits.connections", l.Connections, 1, 1000000),

@@ -261,9 +261,9 @@ func Default() *Config {
 // push may take a minute beside the other stages.
 const authentikBindTime = 2 * time.Minute
 
-// unfinishedMessages is how many of the largest messages limits.unfinished must
-// hold, for an address may have half of it.
-const unfinishedMessages = 4
+// unfinished is the least of limits.unfinished: of three quarters of it, or one
+// before a bind, an address may have half, which must hold a message.
+func unfinished(l *Limits) Size { return max(4*l.Message, 8*l.MessageUnbound) }
 
 // Load reads the file at path, then env (as from os.Environ), and checks the
 // result. Without a path everything comes from env. Relative paths in the
@@ -290,7 +290,7 @@ func Load(path string, env []string) (*Config, error) {
 		c.Limits.BindTime = authentikBindTime
 	}
 	if !c.Given("limits.unfinished") {
-		c.Limits.Unfinished = max(c.Limits.Unfinished, unfinishedMessages*c.Limits.Message)
+		c.Limits.Unfinished = max(c.Limits.Unfinished, unfinished(&c.Limits))
 	}
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -130,11 +130,12 @@ func TestLoadEnvironment(t *testing.T) {
 // when it must suffice.
 func TestUnfinished(t *testing.T) {
 	for text, want := range map[string]string{
-		"{}":                                   "64MiB",
-		"{message: 100MiB}":                    "400MiB",
-		"{message: 100MiB, unfinished: 1GiB}":  "1GiB",
-		"{message: 100MiB, unfinished: 64MiB}": "limits.unfinished: must be from 400MiB to 64GiB",
-		"{unfinished: 3MiB}":                   "limits.unfinished: must be from 4MiB to 64GiB",
+		"{}":                                        "64MiB",
+		"{message: 100MiB}":                         "400MiB",
+		"{message: 100MiB, unfinished: 1GiB}":       "1GiB",
+		"{message: 100MiB, unfinished: 64MiB}":      "limits.unfinished: must be from 400MiB to 64GiB",
+		"{message_unbound: 1MiB, unfinished: 4MiB}": "limits.unfinished: must be from 8MiB to 64GiB",
+		"{unfinished: 3MiB}":                        "limits.unfinished: must be from 4MiB to 64GiB",
 	} {
 		c, err := Load(write(t, "limits: "+text), nil)
 		if err == nil {

@@ -113,6 +113,17 @@ func TestIdleBoundConnectionsMakeRoom(t *testing.T) {
 	})
 }
 
+// Who owes a PROXY header counts, too, and makes room.
+func TestSilentConnectionsBehindAProxy(t *testing.T) {
+	f := startProxied(t, server.Config{Limits: server.Limits{Connections: 5}}, true)
+	for range 20 {
+		f.dial()
+	}
+	if _, ok := f.accepted("'PROXY TCP4 198.51.100.7 127.0.0.1 1234 389' 0d 0a"); !ok {
+		t.Error("a client is refused")
+	}
+}
+
 // An address at its limit can still bind: silent ones make room there, too.
 func TestSilentConnectionsOfTheSameAddress(t *testing.T) {
 	f := start(t, server.Config{Limits: server.Limits{ConnectionsPerAddress: 5}})
@@ -292,11 +303,10 @@ func TestHandshakesTakeTurns(t *testing.T) {
 
 // Unfinished requests share what there is for them, by address.
 func TestUnfinishedRequests(t *testing.T) {
-	const room = 4 << 20
+	const room = 16 << 20 // 12 of it for those who are bound, 6 for one address
 	f := start(t, server.Config{Limits: server.Limits{Unfinished: room}})
 	whole := lit(t, searchFor(4, strings.Repeat("x", 1<<20-1<<10)))
 	begun := whole[:900<<10]
-	cut := 0
 	busy := lit(t, notice(52, "too much of unfinished requests, try again later"))
 	ends := make(chan bool, 40)
 	var hogs []*client
@@ -310,19 +320,19 @@ func TestUnfinishedRequests(t *testing.T) {
 			ends <- bytes.Equal(m, busy) || err != nil && !errors.Is(err, net.ErrClosed)
 		}()
 	}
-	for ; cut < 38; cut++ {
+	for range 34 {
 		if !receive(t, "a connection is cut", ends) {
 			t.Fatal("a connection has ended for no reason")
 		}
 	}
-	if n := f.metric("ldapd_connections_refused_total", "unfinished"); n < 38 {
+	if n := f.metric("ldapd_connections_refused_total", "unfinished"); n < 34 {
 		t.Errorf("%v connections counted", n)
 	}
 	// There is room for others.
 	c := f.dialBound()
 	c.sendBytes(whole)
 	if m := c.recv(); len(m) < 1<<20-2<<10 {
-		t.Errorf("received %s", show(m[:30]))
+		t.Errorf("received %s", show(m[:min(len(m), 30)]))
 	}
 	c.expect(searchDone)
 	for _, h := range hogs {
@@ -339,6 +349,23 @@ func TestUnfinishedRequests(t *testing.T) {
 	}
 }
 
+// Whoever has not bound takes no room from those who have, from however many
+// addresses.
+func TestUnfinishedRequestsBeforeABind(t *testing.T) {
+	f := start(t, server.Config{Limits: server.Limits{Unfinished: 4 << 20}})
+	begun := lit(t, searchFor(4, strings.Repeat("x", 60<<10)))[:60<<10]
+	for n := range byte(90) {
+		_, _ = f.dialFrom(n + 2).Write(begun) // may be cut meanwhile
+	}
+	await(t, "there is no more room", func() bool { return f.metric("ldapd_connections_refused_total", "unfinished") > 60 })
+	c := f.dialBound()
+	c.sendBytes(lit(t, searchFor(4, strings.Repeat("x", 1<<20-1<<10))))
+	if m := c.recv(); len(m) < 1<<20-2<<10 {
+		t.Errorf("received %s", show(m))
+	}
+	c.expect(searchDone)
+}
+
 // Requests that are served keep their room, those behind them too.
 func TestUnfinishedRequestsBehindSlowOnes(t *testing.T) {
 	h := newHeld()
@@ -351,7 +378,7 @@ func TestUnfinishedRequestsBehindSlowOnes(t *testing.T) {
 	_, _ = c.Write(lit(t, searchFor(5, long))) // may be cut meanwhile
 	m, err := c.read()
 	if err == nil && !bytes.Contains(m, []byte("unfinished")) {
-		t.Errorf("received %s", show(m[:30]))
+		t.Errorf("received %s", show(m[:min(len(m), 30)]))
 	}
 	close(h.release)
 }

@@ -218,7 +218,7 @@ type worker struct {
 	c        *Conn
 	in       []byte // in[r:] has been read and not served
 	r        int
-	taken    int       // of what connections share, for in
+	room     room      // for in, beyond readBuffer
 	since    time.Time // when the first octet of an incomplete message came
 	out      []byte    // answers not sent yet
 	detached *operation

@@ -60,8 +60,9 @@ type Limits struct {
 	Message        int // octets of a message; default 1 MiB
 	Filter         ldap.FilterLimits
 	// Octets of requests that have not come whole, or are still served, beyond
-	// 4 KiB for each connection. Half of it is for a single address, the less
-	// the more others have; see fair.Budget. Default 64 MiB.
+	// 4 KiB for each connection; a quarter of it is for those on which nobody is
+	// bound. An address gets at most half, the less the more others have; see
+	// fair.Budget. Default 64 MiB.
 	Unfinished            int
 	Connections           int           // in all; default 10 000
 	ConnectionsPerAddress int           // default 2 000: one Nextcloud is one address
@@ -122,7 +123,7 @@ type Server struct {
 	nextID  atomic.Uint64
 
 	places     *fair.Places
-	unfinished *fair.Budget
+	unfinished unfinished
 	handshakes *fair.Turns
 	lines      *fair.Lines
 
@@ -151,7 +152,7 @@ func New(cfg Config) *Server {
 		closer:     closer,
 		started:    time.Now(),
 		places:     fair.NewPlaces(limits.Connections, limits.ConnectionsPerAddress),
-		unfinished: fair.NewBudget(limits.Unfinished),
+		unfinished: newUnfinished(limits.Unfinished),
 		handshakes: fair.NewTurns(limits.HandshakesPerAddress),
 		lines:      fair.NewLines(cfg.Log, limits.LogLines),
 		listeners:  make(map[net.Listener]struct{}),
