@@ -185,17 +185,20 @@ type ProxyProtocol struct {
 type Limits struct {
 	MessageUnbound Size `yaml:"message_unbound"` // bytes, before a bind
 	Message        Size `yaml:"message"`         // bytes, after it
+	Unfinished     Size `yaml:"unfinished"`      // bytes of all requests that have not come whole
 
 	FilterDepth int `yaml:"filter_depth"`
 	FilterTerms int `yaml:"filter_terms"`
 
 	Connections           int `yaml:"connections"`
 	ConnectionsPerAddress int `yaml:"connections_per_address"`
-	Operations            int `yaml:"operations"` // in flight on a connection
-	Entries               int `yaml:"entries"`    // of a search; 0: unlimited
+	HandshakesPerAddress  int `yaml:"handshakes_per_address"` // of TLS, computed at a time
+	Operations            int `yaml:"operations"`             // in flight on a connection
+	Entries               int `yaml:"entries"`                // of a search; 0: unlimited
 
 	SearchTime time.Duration `yaml:"search_time"`
 	BindTime   time.Duration `yaml:"bind_time"`
+	Unbound    time.Duration `yaml:"unbound"` // until a bind is granted
 	Idle       time.Duration `yaml:"idle"`
 	Handshake  time.Duration `yaml:"handshake"`
 	Read       time.Duration `yaml:"read"`  // for the rest of a message once begun
@@ -203,6 +206,8 @@ type Limits struct {
 
 	FailuresPerUser    int `yaml:"failures_per_user"`    // denied binds a minute; 0: unlimited
 	FailuresPerAddress int `yaml:"failures_per_address"` // the same
+
+	LogLines int `yaml:"log_lines"` // a minute of an address and a kind, of what anybody can cause
 }
 
 const day = 24 * time.Hour
@@ -231,19 +236,23 @@ func Default() *Config {
 		Limits: Limits{
 			MessageUnbound:        64 << 10,
 			Message:               1 << 20,
+			Unfinished:            64 << 20,
 			FilterDepth:           32,
 			FilterTerms:           1000,
 			Connections:           10000,
 			ConnectionsPerAddress: 2000, // Nextcloud is one address
+			HandshakesPerAddress:  4,
 			Operations:            16,
 			SearchTime:            time.Minute,
 			BindTime:              time.Minute,
+			Unbound:               30 * time.Second,
 			Idle:                  10 * time.Minute,
 			Handshake:             10 * time.Second,
 			Read:                  30 * time.Second,
 			Write:                 30 * time.Second,
 			FailuresPerUser:       10,
 			FailuresPerAddress:    300,
+			LogLines:              100,
 		},
 	}
 }
@@ -251,6 +260,10 @@ func Default() *Config {
 // authentikBindTime is the default of limits.bind_time with authentik: a Duo
 // push may take a minute beside the other stages.
 const authentikBindTime = 2 * time.Minute
+
+// unfinished is the least of limits.unfinished: of three quarters of it, or one
+// before a bind, an address may have half, which must hold a message.
+func unfinished(l *Limits) Size { return max(4*l.Message, 8*l.MessageUnbound) }
 
 // Load reads the file at path, then env (as from os.Environ), and checks the
 // result. Without a path everything comes from env. Relative paths in the
@@ -275,6 +288,9 @@ func Load(path string, env []string) (*Config, error) {
 	}
 	if c.Backend == BackendAuthentik && !c.Given("limits.bind_time") {
 		c.Limits.BindTime = authentikBindTime
+	}
+	if !c.Given("limits.unfinished") {
+		c.Limits.Unfinished = max(c.Limits.Unfinished, unfinished(&c.Limits))
 	}
 	if err := c.Check(); err != nil {
 		return nil, err

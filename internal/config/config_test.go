@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -121,6 +122,27 @@ func TestLoadEnvironment(t *testing.T) {
 		}
 		if want := map[bool]int{true: 16, false: 3}[path == ""]; c.Limits.Operations != want {
 			t.Errorf("path %q: operations %d, want %d", path, c.Limits.Operations, want)
+		}
+	}
+}
+
+// A larger message makes more room for unfinished ones, unless that was set,
+// when it must suffice.
+func TestUnfinished(t *testing.T) {
+	for text, want := range map[string]string{
+		"{}":                                        "64MiB",
+		"{message: 100MiB}":                         "400MiB",
+		"{message: 100MiB, unfinished: 1GiB}":       "1GiB",
+		"{message: 100MiB, unfinished: 64MiB}":      "limits.unfinished: must be from 400MiB to 64GiB",
+		"{message_unbound: 1MiB, unfinished: 4MiB}": "limits.unfinished: must be from 8MiB to 64GiB",
+		"{unfinished: 3MiB}":                        "limits.unfinished: must be from 4MiB to 64GiB",
+	} {
+		c, err := Load(write(t, "limits: "+text), nil)
+		if err == nil {
+			err = errors.New(c.Limits.Unfinished.String())
+		}
+		if got := err.Error(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
 }

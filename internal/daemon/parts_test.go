@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -15,6 +16,16 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/schema"
 )
+
+// Every limit of the server comes from the configuration.
+func TestServerLimits(t *testing.T) {
+	l := reflect.ValueOf(serverLimits(&config.Default().Limits))
+	for i := range l.NumField() {
+		if l.Field(i).IsZero() {
+			t.Errorf("%s is not configured", l.Type().Field(i).Name)
+		}
+	}
+}
 
 func TestRedact(t *testing.T) {
 	r := &redactor{separator: ";", schema: schema.Builtin()}

@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"time"
 
-	"ldapd/internal/peer"
+	"ldapd/internal/fair"
 	"ldapd/internal/turns"
 )
 
@@ -15,7 +15,7 @@ const maxWait = 10 * time.Second
 
 // Queue gives turns to compute slow hashes: as many at a time as there are
 // processors, and fairly among those that ask (see package turns), who are
-// told apart by peer.Network. A process has one for all that compute hashes.
+// told apart by fair.Network. A process has one for all that compute hashes.
 type Queue struct{ turns *turns.Queue }
 
 // NewQueue returns a queue in which nobody waits.
@@ -30,7 +30,7 @@ func NewQueue() *Queue {
 func (q *Queue) Do(ctx context.Context, from netip.Addr, f func()) error {
 	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
-	return q.turns.Do(ctx, peer.Network(from).String(), f)
+	return q.turns.Do(ctx, fair.Network(from).String(), f)
 }
 
 // Waiting returns how many wait, for the metric.

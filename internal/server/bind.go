@@ -25,16 +25,19 @@ func (w *worker) bind(m ldap.Message, start time.Time) error {
 		err = critical(m)
 	}
 	if err != nil || len(req.Name) == 0 {
+		c.settle(time.Duration(c.until.Load()))
 		w.done(m, start, err, event{dn: req.Name})
 		return nil
 	}
 
 	gate := make(chan struct{})
 	c.gate = gate
+	until := c.binding()
 	w.detach(m.ID) // works: nothing else is in flight
 	defer func() {
 		// What comes behind the bind must not find it still in flight.
 		c.remove(w.detached)
+		c.settle(until)
 		close(gate)
 	}()
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.limits.BindTime)

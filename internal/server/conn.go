@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"ldapd/internal/ber"
+	"ldapd/internal/fair"
 	"ldapd/internal/ldap"
 )
 
@@ -31,15 +32,21 @@ type Conn struct {
 
 	// Set before the first request and by the reading goroutine while
 	// nothing else runs.
-	addr     netip.AddrPort
-	admitted bool
-	stream   net.Conn // raw, or TLS over it
-	tls      bool
+	addr    netip.AddrPort
+	network netip.Prefix // for which the connection counts
+	place   *fair.Place
+	stream  net.Conn // raw, or TLS over it
+	tls     bool
 
 	// Written by a bind, which runs alone: the reading goroutine waits for
 	// gate before it looks at anything that came behind the bind.
 	identity Identity
 	gate     chan struct{}
+
+	// On the server's clock, in nanoseconds.
+	until     atomic.Int64 // end unless somebody binds; 0: bound, or a bind is in flight
+	active    atomic.Int64 // when it last began to wait for input
+	displaced atomic.Bool  // cut for the sake of another client
 
 	wmu sync.Mutex // one writer at a time
 
@@ -54,6 +61,7 @@ func newConn(s *Server, nc net.Conn) *Conn {
 	c := &Conn{srv: s, id: s.nextID.Add(1), raw: nc, stream: nc, refs: 1}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.free.L = &c.mu
+	c.until.Store(int64(s.now() + s.limits.Unbound))
 	return c
 }
 
@@ -79,25 +87,24 @@ func (c *Conn) serve(overTLS bool) {
 	w := newWorker(c)
 	defer w.recover()
 	if err := c.prepare(overTLS); err != nil {
-		c.srv.cfg.Log.Info("connection refused", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.Error(err))
+		if c.displaced.Load() {
+			err = errDisplaced
+		}
+		c.log(zapcore.InfoLevel, "connection refused", zap.Error(err))
 		c.cut()
 		w.release()
 		return
 	}
-	c.srv.cfg.Log.Debug("connection opened", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.Bool("tls", c.tls))
+	c.log(zapcore.DebugLevel, "connection opened", zap.Bool("tls", c.tls))
 	w.run()
 }
 
 // prepare finds out who the client is and does the handshake of LDAPS.
 func (c *Conn) prepare(overTLS bool) error {
-	// With PROXY protocol this reads the header, within its own deadline.
-	if a, ok := c.raw.RemoteAddr().(*net.TCPAddr); ok {
-		ap := a.AddrPort()
-		c.addr = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	if !c.srv.admit(c) {
+	c.from(c.raw) // with PROXY protocol this reads the header, within its own deadline
+	if err := c.place.Move(c.network); err != nil {
 		c.srv.cfg.Metrics.refused.WithLabelValues("address").Inc()
-		return errors.New("too many connections from this address")
+		return err
 	}
 	if overTLS {
 		return c.handshake()
@@ -107,10 +114,17 @@ func (c *Conn) prepare(overTLS bool) error {
 
 // handshake puts TLS on the connection.
 func (c *Conn) handshake() error {
-	tc := tls.Server(c.raw, c.srv.cfg.TLSConfig)
-	ctx, cancel := context.WithTimeout(c.ctx, c.srv.limits.Handshake)
+	left := time.Duration(c.until.Load()) - c.srv.now()
+	ctx, cancel := context.WithTimeout(c.ctx, min(left, c.srv.limits.Handshake))
 	defer cancel()
-	if err := tc.HandshakeContext(ctx); err != nil {
+	socket := &handshaking{Conn: c.raw, ctx: ctx, queue: c.srv.handshakes.Join(c.network)}
+	defer socket.end()
+	tc := tls.Server(socket, c.srv.cfg.TLSConfig)
+	err := socket.begin()
+	if err == nil {
+		err = tc.HandshakeContext(ctx)
+	}
+	if err != nil {
 		c.srv.cfg.Metrics.refused.WithLabelValues("tls").Inc()
 		// Not wrapped: a timeout in here is no reason for a notice in the clear.
 		return fmt.Errorf("TLS handshake: %v", err)
@@ -204,6 +218,7 @@ type worker struct {
 	c        *Conn
 	in       []byte // in[r:] has been read and not served
 	r        int
+	room     room      // for in, beyond readBuffer
 	since    time.Time // when the first octet of an incomplete message came
 	out      []byte    // answers not sent yet
 	detached *operation
@@ -212,9 +227,10 @@ type worker struct {
 }
 
 const (
-	readBuffer  = 4 << 10
-	writeBuffer = 64 << 10 // answers are sent when there is this much of them
-	idleBuffer  = 16 << 10 // room for answers that a waiting connection keeps
+	readBuffer    = 4 << 10
+	writeBuffer   = 64 << 10 // answers are sent when there is this much of them
+	unboundBuffer = 4 << 10  // the same where nobody is bound
+	idleBuffer    = 16 << 10 // room for answers that a waiting connection keeps
 )
 
 var workers = sync.Pool{New: func() any { return &worker{in: make([]byte, 0, readBuffer)} }}
@@ -228,6 +244,7 @@ func newWorker(c *Conn) *worker {
 // release gives up the goroutine's share of the connection, and its buffers.
 func (w *worker) release() {
 	c := w.c
+	w.repay()
 	c.mu.Lock()
 	c.refs--
 	last := c.refs == 0
@@ -270,6 +287,9 @@ func (w *worker) run() {
 		if err == nil {
 			err = w.serve(m)
 		}
+		if err == nil && w.detached == nil && len(w.out) >= unboundBuffer && (w.c.identity == nil || len(w.out) >= writeBuffer) {
+			err = w.flush()
+		}
 		if w.detached != nil {
 			w.end()
 			return
@@ -306,12 +326,21 @@ func (w *worker) close(err error) {
 	case errors.Is(err, errShutdown):
 		c.drain()
 		w.notice(ldap.Errorf(ldap.ResultUnavailable, "server shutting down"))
+	case errors.Is(err, errUnbound):
+		c.srv.cfg.Metrics.refused.WithLabelValues("unbound").Inc()
+		w.notice(ldap.Errorf(ldap.ResultUnavailable, "%s", err))
+	case errors.Is(err, errUnfinished):
+		c.srv.cfg.Metrics.refused.WithLabelValues("unfinished").Inc()
+		w.notice(ldap.Errorf(ldap.ResultUnavailable, "%s", err))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.notice(ldap.Errorf(ldap.ResultUnavailable, "timed out waiting for a request"))
 	case errors.Is(err, io.EOF), errors.Is(err, errUnbind):
 		err = w.flush()
 	}
 	c.hangUp()
+	if c.displaced.Load() {
+		err = errDisplaced
+	}
 	level := zapcore.DebugLevel
 	if violation != nil || !ordinary(err) {
 		level = zapcore.InfoLevel
@@ -321,7 +350,7 @@ func (w *worker) close(err error) {
 	if clear := (tls.RecordHeaderError{}); errors.As(err, &clear) && clear.RecordHeader[0] == ber.Sequence {
 		level, err = zapcore.InfoLevel, errNoTLS
 	}
-	c.srv.cfg.Log.Log(level, "connection closed", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.NamedError("reason", err))
+	c.log(level, "connection closed", zap.NamedError("reason", err))
 }
 
 // ordinary says whether a connection ended in a way that connections end. A
@@ -331,7 +360,7 @@ func ordinary(err error) bool {
 	if err == nil || errors.As(err, &network) {
 		return true
 	}
-	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, errUnbind, errShutdown} {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, errUnbind, errUnbound, errShutdown} {
 		if errors.Is(err, end) {
 			return true
 		}
@@ -415,6 +444,7 @@ func (w *worker) fill(size int) error {
 	// last, nor what refers to it.
 	if len(w.in) == 0 && cap(w.in) > readBuffer {
 		w.in = make([]byte, 0, readBuffer)
+		w.repay()
 		w.req, w.search = ldap.SearchRequest{}, SearchWriter{}
 	}
 	if cap(w.out) > idleBuffer {
@@ -422,7 +452,9 @@ func (w *worker) fill(size int) error {
 	}
 	// Room grows with what has come, not with what a header promises.
 	if free := cap(w.in) - len(w.in); free == 0 {
-		w.in = append(make([]byte, 0, min(2*cap(w.in), max(size, 2*readBuffer))), w.in...)
+		if err := w.grow(min(2*cap(w.in), max(size, 2*readBuffer))); err != nil {
+			return err
+		}
 	}
 	for {
 		if err := w.setDeadline(); err != nil {
@@ -440,6 +472,9 @@ func (w *worker) fill(size int) error {
 			if w.c.srv.closing.Load() {
 				return errShutdown
 			}
+			if w.c.overdue() {
+				return errUnbound
+			}
 			if len(w.in) == 0 && w.c.busy() {
 				continue // a client that waits for an answer is not idle
 			}
@@ -449,9 +484,11 @@ func (w *worker) fill(size int) error {
 }
 
 // setDeadline allows an idle connection its time, and a message begun its
-// time from the first octet on, however it dribbles.
+// time from the first octet on, however it dribbles; neither goes beyond the
+// end of a connection on which nobody is bound.
 func (w *worker) setDeadline() error {
 	now := time.Now()
+	w.c.active.Store(int64(now.Sub(w.c.srv.started)))
 	deadline := now.Add(w.c.srv.limits.Idle)
 	if len(w.in) > 0 {
 		if w.since.IsZero() {
@@ -459,7 +496,7 @@ func (w *worker) setDeadline() error {
 		}
 		deadline = w.since.Add(w.c.srv.limits.Read)
 	}
-	w.c.raw.SetReadDeadline(deadline)
+	w.c.setReadDeadline(deadline)
 	// Shutdown sets closing first and the deadline after: one of us sees the
 	// other. A message begun is not waited for.
 	if w.c.srv.closing.Load() {

@@ -28,14 +28,36 @@ type describer interface{ LogFields() []zap.Field }
 // A reasoner is an error that gives the log a word for why.
 type reasoner interface{ Reason() string }
 
-// finished counts and logs one operation.
+// log writes a line about a connection. What is not for debugging anybody can
+// cause, so beyond so many lines it is only counted.
+func (c *Conn) log(level zapcore.Level, msg string, fields ...zap.Field) {
+	ce := c.srv.cfg.Log.Check(level, msg)
+	if ce == nil || level >= zapcore.InfoLevel && !c.srv.lines.Admit(c.network, msg) {
+		return
+	}
+	ce.Write(append([]zap.Field{zap.Uint64("conn", c.id), zap.Stringer("client", c.addr)}, fields...)...)
+}
+
+// expected says of a result that it is an ordinary answer to somebody bound.
+func expected(code ldap.ResultCode) bool {
+	switch code {
+	case ldap.ResultSuccess, ldap.ResultCompareTrue, ldap.ResultCompareFalse, ldap.ResultNoSuchObject, ldap.ResultSizeLimitExceeded:
+		return true
+	}
+	return false
+}
+
+// finished counts and logs one operation. Each has a line if somebody is bound
+// and it went well, others until there are too many.
 func (c *Conn) finished(op ldap.Op, id int32, start time.Time, res *ldap.Error, err error, ev event) {
 	took := time.Since(start)
 	code := code(res)
 	c.srv.cfg.Metrics.operation(op, code, took)
-	if ce := c.srv.cfg.Log.Check(zapcore.InfoLevel, op.String()); ce != nil {
-		ce.Write(c.fields(id, took, code, err, ev)...)
+	ce := c.srv.cfg.Log.Check(zapcore.InfoLevel, op.String())
+	if ce == nil || (ev.identity == nil || !expected(code)) && !c.srv.lines.Admit(c.network, op.String()) {
+		return
 	}
+	ce.Write(c.fields(id, took, code, err, ev)...)
 }
 
 func (c *Conn) fields(id int32, took time.Duration, code ldap.ResultCode, err error, ev event) []zap.Field {

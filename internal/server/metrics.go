@@ -24,7 +24,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_connections", Help: "Connections open now."}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ldapd_connections_refused_total", Help: "Connections refused or ended by the server, by reason: connections, address, tls, protocol."}, []string{"reason"}),
+			Name: "ldapd_connections_refused_total", Help: "Connections refused or ended by the server, by reason: connections, address, displaced (for a client with fewer), unbound, unfinished, tls, protocol."}, []string{"reason"}),
 		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_operations_total", Help: "Operations by kind and result."}, []string{"operation", "result"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{

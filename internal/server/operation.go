@@ -101,7 +101,7 @@ func (w *worker) detach(id int32) bool {
 	c.mu.Unlock()
 
 	next := newWorker(c)
-	next.in = append(next.in, w.in[w.r:]...)
+	next.inherit(w.in[w.r:])
 	w.detached = op
 	go func() {
 		defer next.recover()

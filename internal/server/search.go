@@ -88,7 +88,7 @@ func (w *worker) serveSearch(m ldap.Message, start time.Time) {
 	res := Result(err)
 	w.out = ldap.AppendResult(w.out, m.ID, ldap.OpSearchResultDone, res, controls)
 	c.finished(m.Op, m.ID, start, res, err, ev)
-	if w.detached != nil || len(w.out) >= writeBuffer {
+	if w.detached != nil {
 		w.flush()
 	}
 }

@@ -13,13 +13,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/fair"
 	"ldapd/internal/ldap"
 )
 
@@ -47,19 +48,28 @@ type Handler interface {
 
 // Closer is a Handler that wants to know when connections end. Closed is called
 // once for each, after its last operation, however it ended and whether or not
-// it had any; but not for those beyond Limits.Connections, which never began.
+// it had any; but not for those that got no place, which never began.
 type Closer interface {
 	Closed(c *Conn)
 }
 
-// Limits bound what a client may take. Zero values mean the defaults.
+// Limits bound what a client may take. Zero values mean the defaults. An IPv6
+// address stands for its /64.
 type Limits struct {
-	MessageUnbound        int // octets of a message before bind; default 64 KiB
-	Message               int // octets of a message; default 1 MiB
-	Filter                ldap.FilterLimits
+	MessageUnbound int // octets of a message before bind; default 64 KiB
+	Message        int // octets of a message; default 1 MiB
+	Filter         ldap.FilterLimits
+	// Octets of requests that have not come whole, or are still served, beyond
+	// 4 KiB for each connection; a quarter of it is for those on which nobody is
+	// bound. An address gets at most half, the less the more others have; see
+	// fair.Budget. Default 64 MiB.
+	Unfinished            int
 	Connections           int           // in all; default 10 000
 	ConnectionsPerAddress int           // default 2 000: one Nextcloud is one address
+	HandshakesPerAddress  int           // of TLS, computed at a time; default 4
 	Operations            int           // long ones in flight per connection; default 16
+	LogLines              int           // a minute of an address and a kind, of what anybody can cause; default 100
+	Unbound               time.Duration // without a bind that was granted; default 30 s
 	BindTime              time.Duration // for one bind; default 60 s
 	Idle                  time.Duration // without a request; default 10 min
 	Handshake             time.Duration // PROXY header and TLS; default 10 s
@@ -70,9 +80,13 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.MessageUnbound, 64<<10)
 	setDefault(&l.Message, 1<<20)
+	setDefault(&l.Unfinished, 64<<20)
 	setDefault(&l.Connections, 10_000)
 	setDefault(&l.ConnectionsPerAddress, 2_000)
+	setDefault(&l.HandshakesPerAddress, 4)
 	setDefault(&l.Operations, 16)
+	setDefault(&l.LogLines, 100)
+	setDefault(&l.Unbound, 30*time.Second)
 	setDefault(&l.BindTime, 60*time.Second)
 	setDefault(&l.Idle, 10*time.Minute)
 	setDefault(&l.Handshake, 10*time.Second)
@@ -104,13 +118,18 @@ type Server struct {
 	cfg     Config
 	limits  Limits
 	closer  Closer // nil: the handler is none
+	started time.Time
 	closing atomic.Bool
 	nextID  atomic.Uint64
+
+	places     *fair.Places
+	unfinished unfinished
+	handshakes *fair.Turns
+	lines      *fair.Lines
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*Conn]struct{}
-	addrs     map[netip.Addr]int
 	wg        sync.WaitGroup // connections
 }
 
@@ -126,13 +145,18 @@ func New(cfg Config) *Server {
 		cfg.Redact = func(_, value []byte) []byte { return value }
 	}
 	closer, _ := cfg.Handler.(Closer)
+	limits := cfg.Limits.withDefaults()
 	return &Server{
-		cfg:       cfg,
-		limits:    cfg.Limits.withDefaults(),
-		closer:    closer,
-		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*Conn]struct{}),
-		addrs:     make(map[netip.Addr]int),
+		cfg:        cfg,
+		limits:     limits,
+		closer:     closer,
+		started:    time.Now(),
+		places:     fair.NewPlaces(limits.Connections, limits.ConnectionsPerAddress),
+		unfinished: newUnfinished(limits.Unfinished),
+		handshakes: fair.NewTurns(limits.HandshakesPerAddress),
+		lines:      fair.NewLines(cfg.Log, limits.LogLines),
+		listeners:  make(map[net.Listener]struct{}),
+		conns:      make(map[*Conn]struct{}),
 	}
 }
 
@@ -202,35 +226,36 @@ func (s *Server) serve(ln net.Listener, tls bool) error {
 // start gives an accepted connection its goroutine, or refuses it.
 func (s *Server) start(nc net.Conn, tls bool) {
 	c := newConn(s, nc)
+	if err := c.enter(); err != nil {
+		s.refuse(c, err)
+		nc.Close()
+		c.cancel()
+		return
+	}
 	s.mu.Lock()
-	full := len(s.conns) >= s.limits.Connections
-	refused := full || s.closing.Load()
-	if !refused {
+	closing := s.closing.Load()
+	if !closing {
 		s.conns[c] = struct{}{}
 		s.wg.Add(1)
 	}
 	s.mu.Unlock()
-	if refused {
-		s.cfg.Metrics.refused.WithLabelValues("connections").Inc()
-		nc.Close()
-		c.cancel()
+	if closing {
+		c.cut()
+		c.place.Leave()
 		return
 	}
 	s.cfg.Metrics.connections.Inc()
 	go c.serve(tls)
 }
 
-// admit counts the connection for its address, which is known only when a
-// PROXY header has been read. It reports false beyond the limit.
-func (s *Server) admit(c *Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.addrs[c.addr.Addr()] >= s.limits.ConnectionsPerAddress {
-		return false
+// refuse counts and logs a connection that gets no place.
+func (s *Server) refuse(c *Conn, err error) {
+	reason := "connections"
+	if errors.Is(err, fair.ErrNetwork) {
+		reason = "address"
 	}
-	s.addrs[c.addr.Addr()]++
-	c.admitted = true
-	return true
+	s.cfg.Metrics.refused.WithLabelValues(reason).Inc()
+	c.log(zapcore.InfoLevel, "connection refused", zap.Error(err))
 }
 
 // forget is the end of a connection.
@@ -238,13 +263,9 @@ func (s *Server) forget(c *Conn) {
 	if s.closer != nil {
 		s.tellClosed(c)
 	}
+	c.place.Leave()
 	s.mu.Lock()
 	delete(s.conns, c)
-	if a := c.addr.Addr(); c.admitted {
-		if s.addrs[a]--; s.addrs[a] == 0 {
-			delete(s.addrs, a)
-		}
-	}
 	s.mu.Unlock()
 	s.cfg.Metrics.connections.Dec()
 	s.wg.Done()
@@ -273,6 +294,7 @@ const cutGrace = time.Second
 // a notice of disconnection and closes. When ctx ends first, what is left is
 // cut off and its error returned; a handler that does not notice is left behind.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.lines.Sum()
 	s.mu.Lock()
 	s.closing.Store(true)
 	for ln := range s.listeners {

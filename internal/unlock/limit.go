@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"ldapd/internal/peer"
+	"ldapd/internal/fair"
 )
 
 // So many attempts of one address are let through in a minute, which begins
@@ -16,7 +16,7 @@ const (
 	maxTallies = 1 << 14 // about 2 MiB
 )
 
-// limiter counts the attempts of addresses. When the young tallies are half of
+// limiter counts the attempts of networks, see fair.Network. When the young tallies are half of
 // the most there may be, the old ones go, and the young ones are old.
 type limiter struct {
 	mu         sync.Mutex
@@ -32,10 +32,10 @@ type tally struct {
 func (l *limiter) admit(from netip.Addr, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := peer.Network(from)
-	t, ok := l.young[key]
+	network := fair.Network(from)
+	t, ok := l.young[network]
 	if !ok {
-		t = l.old[key]
+		t = l.old[network]
 	}
 	// A clock that was set back must not stretch the window.
 	if age := now.Sub(t.since); age < 0 || age >= window {
@@ -48,6 +48,6 @@ func (l *limiter) admit(from netip.Addr, now time.Time) bool {
 	if l.young == nil || len(l.young) >= maxTallies/2 {
 		l.young, l.old = map[netip.Prefix]tally{}, l.young
 	}
-	l.young[key] = t
+	l.young[network] = t
 	return true
 }

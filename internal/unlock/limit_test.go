@@ -101,3 +101,25 @@ func TestFrom(t *testing.T) {
 		}
 	}
 }
+
+// Attempts beyond the limit are not written down one by one.
+func TestRefusedAttemptsAreSummedUp(t *testing.T) {
+	s := open(t, Options{Clients: []string{"nextcloud"}})
+	const times = 300
+	for range times {
+		s.post(with(right(), "password", "wrong"))
+		s.post(right(), "Sec-Fetch-Site", "cross-site")
+	}
+	if n := strings.Count(s.log.String(), `"too many attempts"`); n != 100 {
+		t.Errorf("%d lines of attempts", n)
+	}
+	if n := strings.Count(s.log.String(), "another site"); n != 100 {
+		t.Errorf("%d lines of forms of other sites", n)
+	}
+	if err := s.server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if sum := s.log.String(); !strings.Contains(sum, `"too many attempts":180`) || !strings.Contains(sum, `"a form of another site was refused":200`) {
+		t.Errorf("no sum in\n%s", sum[max(0, len(sum)-500):])
+	}
+}

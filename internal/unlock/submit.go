@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/fair"
 	"ldapd/internal/secret"
+	"ldapd/internal/web"
 )
 
 // What is said to users. Refused is the one answer for everything that may be
@@ -37,7 +41,7 @@ func (s *Server) show(w http.ResponseWriter, _ *http.Request) {
 
 // foreign answers a form of another site.
 func (s *Server) foreign(w http.ResponseWriter, r *http.Request) {
-	s.log.Info("a form of another site was refused", zap.Stringer("address", s.from(r)))
+	s.note(zapcore.InfoLevel, "a form of another site was refused", s.from(r))
 	s.fail(w, http.StatusForbidden, foreign, nil)
 }
 
@@ -105,18 +109,18 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 
 	if !s.limiter.admit(req.Client, s.now()) {
-		s.log.Warn("too many attempts", zap.Stringer("address", req.Client))
+		s.note(zapcore.WarnLevel, "too many attempts", req.Client)
 		s.fail(w, http.StatusTooManyRequests, busy, form)
 		return
 	}
-	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
-	default:
-		s.log.Warn("too many attempts at the same time")
+	network := fair.Network(req.Client)
+	if !s.running.Take(network, 1) {
+		s.note(zapcore.WarnLevel, "too many attempts at the same time", req.Client)
 		s.fail(w, http.StatusServiceUnavailable, busy, form)
 		return
 	}
+	defer s.running.Give(network, 1)
+	defer web.Hold(r.Context())()
 	// Deadlines are of the machine, whatever the clock in use says.
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(proveTimeout + writeTimeout)); err != nil {
 		s.log.Error("page: " + err.Error())
@@ -124,6 +128,14 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), proveTimeout)
 	defer cancel()
 	run(ctx, w, req, form)
+}
+
+// note logs a request that was refused unseen, of which anybody can send any
+// number.
+func (s *Server) note(level zapcore.Level, what string, from netip.Addr) {
+	if s.http.Lines.Admit(fair.Network(from), what) {
+		s.log.Log(level, what, zap.Stringer("address", from))
+	}
 }
 
 // unlock opens a window.

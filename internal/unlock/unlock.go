@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/fair"
 	"ldapd/internal/web"
 )
 
@@ -21,9 +22,8 @@ const (
 	writeTimeout = 15 * time.Second
 	proveTimeout = 150 * time.Second // a user may take a minute to confirm a push
 
-	formBytes   = 8 << 10
-	connections = 1024
-	attempts    = 32 // at the same time
+	formBytes = 8 << 10
+	attempts  = 32 // at the same time, the last of which is kept free
 )
 
 // Options make a Server.
@@ -48,7 +48,7 @@ type Server struct {
 	log     *zap.Logger
 	now     func() time.Time
 	limiter limiter
-	turns   chan struct{} // one for each attempt that runs
+	running *fair.Budget // of attempts
 	http    *web.Server
 }
 
@@ -63,7 +63,7 @@ func New(o Options) *Server {
 		trusted: slices.Clone(o.Trusted),
 		log:     o.Log.Named("unlock"),
 		now:     o.Now,
-		turns:   make(chan struct{}, attempts),
+		running: fair.NewBudget(attempts),
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/unlock", http.StatusSeeOther))
@@ -100,7 +100,7 @@ func secured(next http.Handler) http.Handler {
 
 // Serve answers on l by TLS until Shutdown, which makes it return nil.
 func (s *Server) Serve(l net.Listener) error {
-	return s.http.Serve(&bounded{Listener: l, most: connections})
+	return s.http.Serve(l)
 }
 
 // Shutdown closes the listeners and waits for running answers until ctx ends,

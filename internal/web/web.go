@@ -3,13 +3,18 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	stdlog "log"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
+
+	"ldapd/internal/fair"
 )
 
 // Bounds of every listener.
@@ -20,21 +25,46 @@ const (
 	headerBytes   = 8 << 10
 )
 
+// lines are those of a kind that the log has for an address in a minute.
+const lines = 100
+
 // Server answers HTTP, or HTTPS if HTTP.TLSConfig is set.
-type Server struct{ HTTP http.Server }
+type Server struct {
+	HTTP  http.Server
+	Lines *fair.Lines // for what anybody can cause
+
+	places *fair.Places
+}
 
 // New returns a server of a handler, whose answers may take the given time
 // from the end of the request's header on.
 func New(h http.Handler, answer time.Duration, log *zap.Logger) *Server {
-	return &Server{http.Server{
+	s := &Server{Lines: fair.NewLines(log, lines), places: fair.NewPlaces(connections, perAddress)}
+	s.HTTP = http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      answer,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          zap.NewStdLog(log),
-	}}
+		ErrorLog:          stdlog.New(&errorLog{log, s.Lines}, "", 0),
+		ConnContext:       withConn,
+	}
+	return s
+}
+
+// errorLog takes the complaints of net/http, which name the address in the
+// text only: all are one kind, of everybody.
+type errorLog struct {
+	log   *zap.Logger
+	lines *fair.Lines
+}
+
+func (l *errorLog) Write(text []byte) (int, error) {
+	if l.lines.Admit(netip.Prefix{}, "http") {
+		l.log.Info(string(bytes.TrimSpace(text)))
+	}
+	return len(text), nil
 }
 
 // Serve answers on l until Shutdown, which makes it return nil.
@@ -43,7 +73,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if s.HTTP.TLSConfig != nil {
 		serve = func(l net.Listener) error { return s.HTTP.ServeTLS(l, "", "") }
 	}
-	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(&bounded{l, s.places}); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -52,6 +82,7 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown closes the listeners and waits for running answers until ctx ends,
 // when it cuts them off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.Lines.Sum()
 	if err := s.HTTP.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.HTTP.Close())
 	}

@@ -71,9 +71,9 @@ type From struct {
 
 // NewFrom returns where the binds of a user count.
 func NewFrom(k *Key, user string, addr, peer netip.Addr) From {
-	a := addressKey(addr)
+	a := Network(addr)
 	f := From{User: k.Digest("user", user, a), Address: k.Digest("address", a)}
-	if p := addressKey(peer); peer.IsValid() && p != a {
+	if p := Network(peer); peer.IsValid() && p != a {
 		f.Peer = k.Digest("peer", p)
 	}
 	return f

@@ -4,6 +4,7 @@
 package guard
 
 import (
+	"ldapd/internal/fair"
 	"net/netip"
 	"time"
 )
@@ -14,17 +15,11 @@ const maxCounted = 1 << 15
 // minute is the window of everything that is counted by the minute.
 const minute = time.Minute
 
-// addressKey returns the address, or for IPv6 the network that one customer
-// has for himself.
-func addressKey(a netip.Addr) string {
-	a = a.Unmap()
-	if a.Is6() {
-		if p, err := a.WithZone("").Prefix(64); err == nil {
-			return p.String()
-		}
+// Network names who may be one customer: an address, or for IPv6 its /64.
+func Network(a netip.Addr) string {
+	n := fair.Network(a)
+	if n.IsSingleIP() {
+		return n.Addr().String()
 	}
-	return a.String()
+	return n.String()
 }
-
-// Network names who may be one customer: the address, or for IPv6 its /64.
-func Network(a netip.Addr) string { return addressKey(a) }

@@ -59,7 +59,7 @@ func (p *Pace) Authenticate(ctx context.Context, a auth.Attempt) (auth.Granted, 
 
 // begin counts an attempt, or says that there were too many.
 func (p *Pace) begin(user Digest, a auth.Attempt) *auth.Limited {
-	address, secret := p.key.Digest("address", addressKey(a.Addr)), p.key.Attempt(a)
+	address, secret := p.key.Digest("address", Network(a.Addr)), p.key.Attempt(a)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()

@@ -33,7 +33,7 @@ func (q *Queue) Running() int { return q.turns.Running() }
 
 // Authenticate implements auth.Authenticator.
 func (q *Queue) Authenticate(ctx context.Context, a auth.Attempt) (g auth.Granted, err error) {
-	busy := q.turns.Do(ctx, addressKey(a.Addr), func() { g, err = q.next.Authenticate(ctx, a) })
+	busy := q.turns.Do(ctx, Network(a.Addr), func() { g, err = q.next.Authenticate(ctx, a) })
 	if busy != nil {
 		return auth.Granted{}, fmt.Errorf("wait for a turn to authenticate: %w", busy)
 	}
