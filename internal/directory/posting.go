@@ -13,10 +13,11 @@ type Span struct{ Lo, Hi ID }
 // without repetition. Unless it is Exact it may name others as well, so each
 // has to be checked. It refers to memory of its snapshot.
 type Posting struct {
-	run   []uint64 // IDs in the low halves
-	ids   []ID
-	spans []Span
-	exact bool
+	run    []uint64 // IDs in the low halves
+	ids    []ID
+	spans  []Span
+	narrow [][]ID // lists that have to name an entry of ids, too
+	exact  bool
 }
 
 // Exact reports that every entry named does match.

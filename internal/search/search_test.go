@@ -355,7 +355,9 @@ func TestPlanEqualsScan(t *testing.T) {
 		req := request(t, base, ldap.ScopeSub, filter, "1.1")
 		w, _, _ := find(t, e, admin(), req)
 		q := new(query)
-		q.compile(s, req.Filter)
+		if err := q.compile(s, req.Filter); err != nil {
+			t.Fatal(err)
+		}
 		var want []string
 		for id := range directory.ID(s.Len()) {
 			if q.match(0, id, s.Entry(id)) == yes {
