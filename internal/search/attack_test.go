@@ -252,3 +252,20 @@ func TestEveryLoopLooksAtTheDeadline(t *testing.T) {
 		})
 	}
 }
+
+// A long value is not held against each of many pieces to learn whether the
+// search is that of a login.
+func TestLongNameBesideManyPieces(t *testing.T) {
+	s := crowd()
+	filter := "(|(cn=" + strings.Repeat("A", 1<<18) + ")(displayName=" + strings.Repeat("*bc", 500) + "*))"
+	r := run{e: newEngine(s), q: new(query), snap: s, all: true, req: request(t, base, ldap.ScopeSub, filter)}
+	if err := r.q.compile(s, r.req.Filter); err != nil {
+		t.Fatal(err)
+	}
+	if login, err := r.login(); login != nil || err != nil {
+		t.Errorf("a login: %v, %v", login, err)
+	}
+	if n := cap(r.q.scratch); n > 1<<16 {
+		t.Errorf("%d octets were folded to compare", n)
+	}
+}
