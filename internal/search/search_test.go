@@ -208,10 +208,21 @@ func TestScopes(t *testing.T) {
 
 func TestNoSuchObjectNamesTheNearestEntry(t *testing.T) {
 	e := newEngine(newTree(t, 2))
-	_, err := e.Search(admin(), request(t, "cn=a,cn=b,ou=users,"+base, ldap.ScopeBase, "(cn=*)"), &recorder{t: t})
-	var res *ldap.Error
-	if !errors.As(err, &res) || res.MatchedDN != "ou=users,"+base {
-		t.Errorf("got %v, matched %q", err, res.MatchedDN)
+	for dn, want := range map[string]string{
+		"cn=a,":                        "",
+		"cn=a,ou=users,":               "ou=users,",
+		"cn=a,cn=b,ou=users,":          "ou=users,",
+		"cn=a,cn=user1,ou=users,":      "cn=user1,ou=users,",
+		"cn=a,cn=b,cn=user1,ou=users,": "cn=user1,ou=users,",
+		"cn=a,cn=b,cn=c,":              "",
+		strings.Repeat("cn=a,", 200):   "",
+		strings.Repeat("cn=a,", 200) + "cn=user1,ou=users,": "cn=user1,ou=users,",
+	} {
+		_, err := e.Search(admin(), request(t, dn+base, ldap.ScopeBase, "(cn=*)"), &recorder{t: t})
+		var res *ldap.Error
+		if !errors.As(err, &res) || res.Code != ldap.ResultNoSuchObject || res.MatchedDN != want+base {
+			t.Errorf("%.40s: %v, matched %q", dn, err, res.MatchedDN)
+		}
 	}
 }
 
