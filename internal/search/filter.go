@@ -18,12 +18,12 @@ type node struct {
 	value     []byte
 	dn        bool   // extensible: the DN's attributes count, too
 	chain     *chain // extensible, in-chain, in a tree
-	late      bool   // it is, or holds, such a term
 
 	// Of the planner: the candidates that an index names.
 	posting directory.Posting
 	indexed bool
-	child   int // of an and: the one whose candidates are taken
+	turn    turn // when an and that holds it asks for its candidates
+	child   int  // of an and: the one whose candidates are taken
 }
 
 // query is one search being worked on. It is reused.
@@ -82,11 +82,8 @@ func (q *query) terms(f ldap.Filter) error {
 		}
 		q.nodes = append(q.nodes, n)
 	}
-	for i := len(q.nodes) - 1; i >= 0; i-- {
-		n := &q.nodes[i]
-		for c := i + 1; c < n.next && !n.late; c = q.nodes[c].next {
-			n.late = q.nodes[c].late
-		}
+	if q.chains != nil {
+		q.putOffChains()
 	}
 	return nil
 }
@@ -103,6 +100,7 @@ func (q *query) leaf(n *node, f *ldap.FilterNode) {
 	}
 	switch n.op {
 	case ldap.FilterPresent:
+		n.turn = last
 		return
 	case ldap.FilterEqual, ldap.FilterApprox:
 		n.rule = n.at.Equality
@@ -137,7 +135,7 @@ func (q *query) leaf(n *node, f *ldap.FilterNode) {
 		case n.at == nil || !n.at.Links():
 			n.undefined = true
 		case q.snap != nil:
-			n.chain, n.late = q.chain(n.at, n.value), true
+			n.chain, n.turn = q.chain(n.at, n.value), late
 		}
 	}
 }

@@ -67,6 +67,9 @@ func (q *query) match(i int, id directory.ID, e directory.Entry) truth {
 	case ldap.FilterExtensible:
 		return truthOf(q.extensible(n, id, e))
 	}
+	if n.indexed && n.posting.Exact() {
+		return truthOf(n.posting.Has(id))
+	}
 	a, ok := e.Attr(n.at.ID)
 	if !ok {
 		return no

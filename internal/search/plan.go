@@ -72,29 +72,44 @@ func (q *query) substringPosting(i int) (directory.Posting, bool) {
 	return p, ok
 }
 
+// turn is when a term of an and is asked for its candidates.
+type turn uint8
+
+const (
+	atOnce turn = iota
+	late        // in-chain, or what holds such a term: if the others leave many, for it takes a walk
+	last        // presence: if nothing else helps, for it narrows little
+)
+
+// putOffChains has what holds an in-chain term wait for its turn.
+func (q *query) putOffChains() {
+	for i := len(q.nodes) - 1; i >= 0; i-- {
+		n := &q.nodes[i]
+		for c := i + 1; c < n.next; c = q.nodes[c].next {
+			if q.nodes[c].turn == late {
+				n.turn = late
+			}
+		}
+	}
+}
+
 // cheapest returns the child of the and at i with the fewest candidates, and
-// -1 for their number if no index helps any. In-chain terms are asked only where
-// the others leave many, since that takes a walk; presence only where nothing
-// else helps, since it narrows little.
+// -1 for their number if no index helps any.
 func (q *query) cheapest(i int) (child, size int) {
-	const many = 32
+	const few = 32
 	size = -1
-	ask := func(kind func(n *node) bool) {
+	for turn := atOnce; turn <= last; turn++ {
+		if size >= 0 && (size <= few || turn == last) {
+			break
+		}
 		for c := i + 1; c < q.nodes[i].next; c = q.nodes[c].next {
-			if !kind(&q.nodes[c]) {
+			if q.nodes[c].turn != turn {
 				continue
 			}
 			if s, ok := q.estimate(c); ok && (size < 0 || s < size) {
 				child, size = c, s
 			}
 		}
-	}
-	ask(func(n *node) bool { return n.op != ldap.FilterPresent && !n.late })
-	if size < 0 || size > many {
-		ask(func(n *node) bool { return n.late })
-	}
-	if size < 0 {
-		ask(func(n *node) bool { return n.op == ldap.FilterPresent })
 	}
 	return child, size
 }
@@ -130,6 +145,9 @@ func (q *query) collect(dst []directory.ID, i int, lo, hi directory.ID) []direct
 // every one of them, because that is no more work.
 func (q *query) candidates(lo, hi directory.ID) (ids []directory.ID, all bool) {
 	q.narrow = int(hi - lo)
+	for i := range q.nodes {
+		q.nodes[i].indexed = false // of an earlier plan, with other values
+	}
 	size, ok := q.estimate(0)
 	if !ok || size >= int(hi-lo) {
 		return nil, true
