@@ -3,9 +3,11 @@ package search
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 )
 
@@ -170,5 +172,25 @@ func TestInChainOutside(t *testing.T) {
 		if w, code, _ := find(t, e, nil, request(t, "", ldap.ScopeBase, filter)); len(w.dns) != want || code != 0 {
 			t.Errorf("%s: %d entries, %v; want %d", filter, len(w.dns), code, want)
 		}
+	}
+}
+
+// However large the schema, anybody may read it.
+func TestLargeSubschema(t *testing.T) {
+	users := make([]directory.User, 100)
+	for i := range users {
+		name := fmt.Sprintf("user%d", i)
+		users[i] = directory.User{UUID: fmt.Sprintf("10000000-0000-4000-8000-%012d", i), Username: name, PK: int64(i), Attrs: map[string]any{}}
+		for k := range 200 {
+			users[i].Attrs[fmt.Sprintf("%s-%03d-%s", name, k, strings.Repeat("x", 100))] = "v"
+		}
+	}
+	s, _ := directory.Tree{BaseDN: base}.Build(users, nil)
+	w := &countWriter{}
+	if _, err := newEngine(s).Search(nil, request(t, "cn=subschema", ldap.ScopeBase, "(attributeTypes=2.5.4.3)", "+"), w); err != nil || w.n != 1 {
+		t.Errorf("%d entries, %v", w.n, err)
+	}
+	if len(w.buf) < outsideLimit {
+		t.Errorf("an entry of %d octets: too small to mean much", len(w.buf))
 	}
 }

@@ -138,23 +138,9 @@ func (q *query) single(sch *schema.Schema, entry directory.Entry, req *ldap.Sear
 	if t := q.match(0, 0, entry); q.work.err != nil || t != yes {
 		return q.work.err
 	}
-	return q.send(entry)
-}
-
-// send sends an entry that matches.
-func (q *query) send(entry directory.Entry) error {
+	// To send it is no work of the filter's.
 	w := q.work.w
-	buf := w.Buf()
-	had := len(buf)
-	buf = q.pick.append(buf, w.MessageID(), entry)
-	sent := len(buf) - had
-	if err := w.Commit(buf); err != nil {
-		return err
-	}
-	if !q.work.spend(sent) {
-		return q.work.err
-	}
-	return nil
+	return w.Commit(q.pick.append(w.Buf(), w.MessageID(), entry))
 }
 
 // noSuchObject names the nearest entry above that exists.
@@ -303,7 +289,19 @@ func (r *run) matches(lo, hi directory.ID, yield func(directory.ID, directory.En
 	return nil
 }
 
-func (r *run) send(entry directory.Entry) error { return r.q.send(entry) }
+func (r *run) send(entry directory.Entry) error {
+	buf := r.w.Buf()
+	had := len(buf)
+	buf = r.q.pick.append(buf, r.w.MessageID(), entry)
+	size := len(buf) - had
+	if err := r.w.Commit(buf); err != nil {
+		return err
+	}
+	if !r.q.work.spend(size) {
+		return r.q.work.err
+	}
+	return nil
+}
 
 // stream answers a search without controls.
 func (r *run) stream() error {
