@@ -37,7 +37,7 @@ func TestChain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, ok := s.Chain(attrType(t, s, tt.attr), norm)
+		found := s.Chain(attrType(t, s, tt.attr), norm, always)
 		var got, want []string
 		for _, i := range found {
 			got = append(got, s.Entry(i).DN())
@@ -45,13 +45,31 @@ func TestChain(t *testing.T) {
 		for _, dn := range tt.want {
 			want = append(want, dn+lowerBase)
 		}
-		if !ok || !slices.Equal(got, want) {
+		if !slices.Equal(got, want) {
 			t.Errorf("%s=%s: %q, want %q", tt.attr, tt.dn, got, want)
 		}
 	}
-	for _, name := range []string{"cn", "uidNumber", "objectClass", "jpegPhoto", "entryDN"} {
-		if _, ok := s.Chain(attrType(t, s, name), []byte(lowerBase)); ok {
-			t.Errorf("%s leads somewhere", name)
+}
+
+func always(int) bool { return true }
+
+// The work of a closure is told before it is done, so that it can be stopped
+// at any place.
+func TestChainStops(t *testing.T) {
+	users, groups := bulk(300, 3, 1)
+	groups[0].Parents = []string{groups[1].UUID}
+	s := build(t, users, groups)
+	memberOf := attrType(t, s, "memberOf")
+	norm := []byte("cn=group0001,ou=groups," + lowerBase)
+	steps := 0
+	all := s.Chain(memberOf, norm, func(int) bool { steps++; return true })
+	if len(all) < 150 || steps < 2*len(all) {
+		t.Fatalf("%d entries in %d steps", len(all), steps)
+	}
+	for _, most := range []int{0, 1, len(all), steps - 1} {
+		n := 0
+		if found := s.Chain(memberOf, norm, func(int) bool { n++; return n <= most }); found != nil || n != most+1 {
+			t.Errorf("stopped after %d steps of %d: %d entries", n, most, len(found))
 		}
 	}
 }

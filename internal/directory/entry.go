@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"iter"
 
 	"ldapd/internal/ber"
@@ -250,6 +251,31 @@ func (a Attr) Values() iter.Seq[[]byte] {
 		}
 	}
 }
+
+// Has reports whether a value of the attribute, which must have an equality
+// rule, equals one in its normal form.
+func (a Attr) Has(norm []byte) bool {
+	rule := a.Type.Equality
+	if rule.Names() {
+		// A normal form is its own, and case makes no difference to it. To look
+		// for that first is much less work with a group of thousands.
+		for v := range a.Values() {
+			if equalFold(v, norm) {
+				return true
+			}
+		}
+	}
+	var buf [256]byte
+	for v := range a.Values() {
+		if got, ok := rule.Normalize(buf[:0], v); ok && bytes.Equal(got, norm) {
+			return true
+		}
+	}
+	return false
+}
+
+// cost is what looking for a value costs, in octets looked at.
+func (a Attr) cost() int { return lookupCost + len(a.tlv)/8 }
 
 // First returns the first value.
 func (a Attr) First() []byte {

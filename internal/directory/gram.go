@@ -115,12 +115,12 @@ func (g *grams) find(piece uint32) []ID {
 
 // Substrings returns the entries that may have a value of an attribute with
 // these pieces, all normalised (schema.Rule.NormalizePiece); or that the
-// index does not help.
+// index does not help. Posting.Narrow makes fewer of them.
 func (s *Snapshot) Substrings(at *schema.AttributeType, initial []byte, inner [][]byte, final []byte) (p Posting, ok bool) {
 	if s.grams == nil || !at.PrefixLike {
 		return Posting{}, false
 	}
-	var lists [][]ID
+	lists := make([][]ID, 0, 1+maxGrams)
 	if n := min(len(initial), 3); n > 0 {
 		lists = append(lists, s.grams.find(startGram(initial, n)))
 	}
@@ -134,7 +134,8 @@ func (s *Snapshot) Substrings(at *schema.AttributeType, initial []byte, inner []
 	if len(lists) == 0 {
 		return Posting{}, false
 	}
-	return Posting{ids: intersect(lists)}, true
+	slices.SortFunc(lists, func(a, b []ID) int { return len(a) - len(b) })
+	return Posting{ids: lists[0], narrow: slices.Clone(lists[1:min(len(lists), maxNarrow)])}, true
 }
 
 // maxGrams bounds the lists that one assertion looks up.
@@ -147,28 +148,35 @@ func (g *grams) appendInner(lists [][]ID, piece []byte) [][]ID {
 	return lists
 }
 
-// intersect narrows the shortest list by the next ones while that is worth
-// more than checking the entries.
-func intersect(lists [][]ID) []ID {
-	slices.SortFunc(lists, func(a, b []ID) int { return len(a) - len(b) })
-	const enough, most = 32, 4
-	out, owned := lists[0], false
-	for _, other := range lists[1:min(len(lists), most)] {
-		if len(out) <= enough {
+// maxNarrow is how many lists are worth intersecting; enough, how many entries
+// may as well be checked.
+const (
+	maxNarrow = 4
+	enough    = 32
+)
+
+// Narrow returns the posting with fewer entries, where more can be ruled out by
+// the index. It takes time and memory by Len.
+func (p Posting) Narrow() Posting {
+	lists := p.narrow
+	p.narrow = nil
+	owned := false
+	for _, other := range lists {
+		if len(p.ids) <= enough {
 			break
 		}
-		kept := out[:0]
+		kept := p.ids[:0]
 		if !owned {
-			kept, owned = make([]ID, 0, len(out)), true
+			kept, owned = make([]ID, 0, len(p.ids)), true
 		}
-		for _, id := range out {
+		for _, id := range p.ids {
 			i, found := slices.BinarySearch(other, id)
 			if found {
 				kept = append(kept, id)
 			}
 			other = other[i:]
 		}
-		out = kept
+		p.ids = kept
 	}
-	return out
+	return p
 }

@@ -10,13 +10,14 @@ import (
 type Span struct{ Lo, Hi ID }
 
 // Posting is the entries that an index names for one assertion, ascending,
-// without repetition. Unless it is Exact it may name others as well, so each
-// has to be checked. It refers to memory of its snapshot.
+// without repetition: all that match. Unless it is Exact it may name others as
+// well, so each has to be checked. It refers to memory of its snapshot.
 type Posting struct {
-	run   []uint64 // IDs in the low halves
-	ids   []ID
-	spans []Span
-	exact bool
+	run    []uint64 // IDs in the low halves
+	ids    []ID
+	spans  []Span
+	narrow [][]ID // lists that have to name an entry of ids, too
+	exact  bool
 }
 
 // Exact reports that every entry named does match.

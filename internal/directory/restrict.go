@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"bytes"
 	"slices"
 
 	"ldapd/internal/schema"
@@ -91,8 +90,9 @@ func (b *builder) copy(e Entry) {
 	b.store(e.bytes(), uint32(n), int(r.oper), int(r.dn))
 }
 
-// copyGroup stores a group of another snapshot with one user as its only
-// member, and of its parents only the groups that are visible.
+// copyGroup stores a group of another snapshot with a user who is in it as its
+// only member, and of its parents only the groups that are visible. However
+// many members there are, it looks at none of them.
 func (b *builder) copyGroup(e, user Entry, visible []ID) {
 	b.begin(e.form().kind)
 	for a := range e.Attrs() {
@@ -101,23 +101,24 @@ func (b *builder) copyGroup(e, user Entry, visible []ID) {
 			continue
 		}
 		b.attr(id)
-		for v := range a.Values() {
-			switch id {
-			case schema.Member:
-				if !bytes.Equal(v, user.DNBytes()) {
-					continue
-				}
-			case schema.MemberUID:
-				if cn, ok := user.Attr(schema.CN); !ok || !bytes.Equal(v, cn.First()) {
-					continue
-				}
-			case schema.MemberOf:
+		switch id {
+		case schema.Member:
+			b.valueBytes(user.DNBytes())
+		case schema.MemberUID:
+			if cn, ok := user.Attr(schema.CN); ok {
+				b.valueBytes(cn.First())
+			}
+		case schema.MemberOf:
+			for v := range a.Values() {
 				parent, ok := e.s.findRaw(v)
-				if _, see := slices.BinarySearch(visible, parent); !ok || !see {
-					continue
+				if _, see := slices.BinarySearch(visible, parent); ok && see {
+					b.valueBytes(v)
 				}
 			}
-			b.valueBytes(v)
+		default:
+			for v := range a.Values() {
+				b.valueBytes(v)
+			}
 		}
 		b.end()
 	}

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"bytes"
-	"slices"
 	"sort"
 	"time"
 
@@ -24,10 +23,10 @@ type Snapshot struct {
 	records []record
 	chunks  [][]byte
 	forms   []*form
-	ofForm  [][]ID // the entries of each form, ascending
 	index   *index
 	grams   *grams
 	classes map[string][]Span // by normalised name
+	having  map[uint16][]ID   // the entries that have an attribute, ascending; nil: too many to list
 
 	subschema Entry
 }
@@ -36,13 +35,9 @@ type Snapshot struct {
 func (s *Snapshot) take(b *builder, baseDN string, base ldap.DN) {
 	s.Schema, s.BaseDN, s.base, s.Built = b.schema, baseDN, base, time.Now()
 	s.records, s.chunks, s.forms = b.records, b.chunks, b.forms
-	s.ofForm = make([][]ID, len(s.forms))
-	for i := range s.records {
-		f := s.records[i].form
-		s.ofForm[f] = append(s.ofForm[f], ID(i))
-	}
 	norm, _ := ldap.NormalizeDN(nil, []byte(baseDN))
 	s.baseNorm = string(norm)
+	s.buildPresence()
 	s.buildIndex()
 }
 
@@ -112,16 +107,7 @@ func equalFold(value, lower []byte) bool {
 // equality rule.
 func (s *Snapshot) has(id ID, at *schema.AttributeType, norm []byte) bool {
 	a, ok := s.Entry(id).Attr(at.ID)
-	if !ok {
-		return false
-	}
-	var buf [256]byte
-	for v := range a.Values() {
-		if got, ok := at.Equality.Normalize(buf[:0], v); ok && bytes.Equal(got, norm) {
-			return true
-		}
-	}
-	return false
+	return ok && a.Has(norm)
 }
 
 // After returns the first entry behind a normalised DN, whether that is a DN
@@ -154,21 +140,43 @@ func (s *Snapshot) After(norm []byte) ID {
 // Present returns the entries that have an attribute; or that there are so
 // many of them that looking at every entry is no slower.
 func (s *Snapshot) Present(at *schema.AttributeType) (p Posting, ok bool) {
-	p.exact = true
-	total := 0
-	for i, f := range s.forms {
-		if slices.Contains(f.ids, at.ID) {
-			total += len(s.ofForm[i])
-		}
-	}
-	if total > len(s.records)/4 {
+	ids, some := s.having[at.ID]
+	if some && ids == nil {
 		return Posting{}, false
 	}
+	return Posting{ids: ids, exact: true}, true
+}
+
+// buildPresence finds the entries of each attribute that few have.
+func (s *Snapshot) buildPresence() {
+	ofForm := make([]int, len(s.forms))
+	for i := range s.records {
+		ofForm[s.records[i].form]++
+	}
+	total := make(map[uint16]int)
 	for i, f := range s.forms {
-		if slices.Contains(f.ids, at.ID) {
-			p.ids = append(p.ids, s.ofForm[i]...)
+		for _, id := range f.ids {
+			total[id] += ofForm[i]
 		}
 	}
-	slices.Sort(p.ids)
-	return p, true
+	s.having = make(map[uint16][]ID, len(total))
+	for id, n := range total {
+		s.having[id] = nil
+		if n <= len(s.records)/4 {
+			s.having[id] = make([]ID, 0, n)
+		}
+	}
+	rare := make([][]uint16, len(s.forms)) // what of a form is listed
+	for i, f := range s.forms {
+		for _, id := range f.ids {
+			if s.having[id] != nil {
+				rare[i] = append(rare[i], id)
+			}
+		}
+	}
+	for i := range s.records {
+		for _, id := range rare[s.records[i].form] {
+			s.having[id] = append(s.having[id], ID(i))
+		}
+	}
 }

@@ -182,13 +182,30 @@ func normOID(dst, value []byte) ([]byte, bool) {
 	return dst, len(dst) > start
 }
 
-// normFirst compares a definition by its OID.
+// normFirst compares a definition by its OID. It reads no further than that:
+// a definition may be long.
 func normFirst(dst, value []byte) ([]byte, bool) {
-	if fields := bytes.Fields(value); len(fields) > 1 && len(fields[0]) == 1 && fields[0][0] == '(' {
-		value = fields[1]
+	if rest := dropSpaces(value); len(rest) > 1 && rest[0] == '(' && isSpace(rest[1]) {
+		oid := dropSpaces(rest[1:])
+		end := 0
+		for end < len(oid) && !isSpace(oid[end]) {
+			end++
+		}
+		if end > 0 {
+			value = oid[:end]
+		}
 	}
 	return append(dst, value...), len(value) > 0
 }
+
+func dropSpaces(b []byte) []byte {
+	for len(b) > 0 && isSpace(b[0]) {
+		b = b[1:]
+	}
+	return b
+}
+
+func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
 func normUUID(dst, value []byte) ([]byte, bool) {
 	if len(value) != 36 {

@@ -2,7 +2,7 @@ package schema
 
 import (
 	"bytes"
-	"math/big"
+	"strconv"
 )
 
 // Use is what a matching rule decides.
@@ -72,6 +72,9 @@ func (r *Rule) AppliesTo(at *AttributeType) bool {
 	return r.form == b || r.form.text() && (b.text() || b == formTelephone)
 }
 
+// Names reports whether values are DNs.
+func (r *Rule) Names() bool { return r.form == formDN }
+
 func (f form) text() bool { return f == formIgnore || f == formExact }
 
 // Compare orders two normalised values.
@@ -101,12 +104,19 @@ func (r *Rule) Matches(value, assertion []byte) bool {
 	return false
 }
 
+// bits reads two normalised integers. There are no bits to compare in those
+// that have more than 64, and to read long ones would take more than linear time.
 func bits(value, assertion []byte) (v, a int64, ok bool) {
-	var x, y big.Int
-	_, ok1 := x.SetString(string(value), 10)
-	_, ok2 := y.SetString(string(assertion), 10)
-	return x.Int64(), y.Int64(), ok1 && ok2 && x.IsInt64() && y.IsInt64()
+	if len(value) > maxInt64 || len(assertion) > maxInt64 {
+		return 0, 0, false
+	}
+	v, err1 := strconv.ParseInt(string(value), 10, 64)
+	a, err2 := strconv.ParseInt(string(assertion), 10, 64)
+	return v, a, err1 == nil && err2 == nil
 }
+
+// maxInt64 is how many octets a normalised integer of 64 bits has at most.
+const maxInt64 = len("-9223372036854775808")
 
 // compareIntegers orders decimal numbers without leading zeros.
 func compareIntegers(a, b []byte) int {

@@ -35,6 +35,12 @@ type AttributeType struct {
 // InStar reports whether "*" asks for the attribute.
 func (at *AttributeType) InStar() bool { return !at.Operational || at.WithUser }
 
+// Links reports whether values name entries, so that the in-chain rule can
+// follow them.
+func (at *AttributeType) Links() bool {
+	return !at.Operational && at.Equality != nil && at.Equality.form == formDN
+}
+
 // Schema is a set of attribute types. It is immutable and safe for
 // concurrent use.
 type Schema struct {

@@ -129,3 +129,15 @@ func TestLookupRule(t *testing.T) {
 		}
 	}
 }
+
+func TestLinks(t *testing.T) {
+	for name, want := range map[string]bool{
+		"member": true, "uniqueMember": true, "memberOf": true, "manager": true,
+		"cn": false, "uidNumber": false, "objectClass": false, "jpegPhoto": false, "entryDN": false,
+	} {
+		at, ok := Builtin().Lookup([]byte(name))
+		if !ok || at.Links() != want {
+			t.Errorf("%s links: %v, want %v", name, at.Links(), want)
+		}
+	}
+}

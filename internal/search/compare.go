@@ -1,8 +1,6 @@
 package search
 
 import (
-	"bytes"
-
 	"ldapd/internal/ldap"
 )
 
@@ -24,8 +22,6 @@ func (e *Engine) Compare(v *Viewer, req *ldap.CompareRequest) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	q := e.queries.Get().(*query)
-	defer e.release(q)
 	id, ok := snap.Find(base)
 	if !ok {
 		return false, noSuchObject(snap, base)
@@ -45,5 +41,5 @@ func (e *Engine) Compare(v *Viewer, req *ldap.CompareRequest) (bool, error) {
 	if !castable {
 		return false, nil
 	}
-	return q.anyValue(a, at.Equality, func(v []byte) bool { return bytes.Equal(v, want) }), nil
+	return a.Has(want), nil
 }

@@ -16,18 +16,21 @@ type node struct {
 	at        *schema.AttributeType
 	rule      *schema.Rule // nil for presence
 	value     []byte
-	dn        bool           // extensible: the DN's attributes count, too
-	chain     []directory.ID // extensible, in-chain: the entries that match
+	dn        bool   // extensible: the DN's attributes count, too
+	chain     *chain // extensible, in-chain, in a tree
 
 	// Of the planner: the candidates that an index names.
 	posting directory.Posting
 	indexed bool
-	child   int // of an and: the one whose candidates are taken
+	turn    turn // when an and that holds it asks for its candidates
+	child   int  // of an and: the one whose candidates are taken
 }
 
 // query is one search being worked on. It is reused.
 type query struct {
-	snap    *directory.Snapshot
+	schema  *schema.Schema
+	snap    *directory.Snapshot // nil outside of the trees
+	work    meter
 	nodes   []node
 	arena   []byte // holds the values of nodes
 	base    []byte
@@ -35,15 +38,34 @@ type query struct {
 	pieces  [][]byte
 	ids     []directory.ID
 	pick    selection
+
+	chains     map[chainKey]*chain // nil: none
+	chainedIDs int                 // how many they hold
+	narrow     int                 // how many IDs the planner may still narrow
 }
 
-// compile makes the filter ready. It cannot fail: what makes no sense is
-// undefined.
-func (q *query) compile(snap *directory.Snapshot, f ldap.Filter) {
-	q.snap = snap
+// compile makes the filter ready for the entries of a tree. What makes no
+// sense is undefined. It fails only when the search is over.
+func (q *query) compile(snap *directory.Snapshot, f ldap.Filter) error {
+	q.schema, q.snap = snap.Schema, snap
+	return q.terms(f)
+}
+
+// compileOutside makes the filter ready for an entry outside of the trees.
+func (q *query) compileOutside(sch *schema.Schema, f ldap.Filter) error {
+	q.schema, q.snap = sch, nil
+	return q.terms(f)
+}
+
+// terms makes the terms of the filter ready. It looks nothing up but the
+// schema.
+func (q *query) terms(f ldap.Filter) error {
 	q.nodes, q.arena = q.nodes[:0], q.arena[:0]
 	parent := 0
 	for i := range f {
+		if !q.work.spend(nodeCost + len(f[i].Attr) + len(f[i].Value)) {
+			return q.work.err
+		}
 		n := node{op: f[i].Op, next: f[i].Next}
 		switch n.op {
 		case ldap.FilterAnd, ldap.FilterOr, ldap.FilterNot:
@@ -60,13 +82,17 @@ func (q *query) compile(snap *directory.Snapshot, f ldap.Filter) {
 		}
 		q.nodes = append(q.nodes, n)
 	}
+	if q.chains != nil {
+		q.putOffChains()
+	}
+	return nil
 }
 
 // leaf resolves attribute, rule and value of a term.
 func (q *query) leaf(n *node, f *ldap.FilterNode) {
 	var known bool
 	if f.Attr != nil {
-		n.at, known = q.snap.Schema.Lookup(f.Attr)
+		n.at, known = q.schema.Lookup(f.Attr)
 		if !known || n.at.Secret {
 			n.undefined = true
 			return
@@ -74,6 +100,7 @@ func (q *query) leaf(n *node, f *ldap.FilterNode) {
 	}
 	switch n.op {
 	case ldap.FilterPresent:
+		n.turn = last
 		return
 	case ldap.FilterEqual, ldap.FilterApprox:
 		n.rule = n.at.Equality
@@ -104,13 +131,12 @@ func (q *query) leaf(n *node, f *ldap.FilterNode) {
 	case schema.Substrings:
 		n.undefined = true // an assertion of pieces has no form here
 	case schema.Chain:
-		if n.at == nil {
+		switch {
+		case n.at == nil || !n.at.Links():
 			n.undefined = true
-			return
+		case q.snap != nil:
+			n.chain, n.turn = q.chain(n.at, n.value), late
 		}
-		var ok bool
-		n.chain, ok = q.snap.Chain(n.at, n.value)
-		n.undefined, n.indexed = !ok, ok
 	}
 }
 

@@ -124,8 +124,8 @@ func (r *run) loginValue() (value []byte) {
 			}
 		}
 	}
-	if value == nil || !pieces {
-		return value
+	if value == nil || !pieces || len(value) > maxLogin {
+		return value // a long one is none all the same, and each piece would cost its length
 	}
 	for i := 0; i < len(f); i++ {
 		switch f[i].Op {

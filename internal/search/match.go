@@ -2,7 +2,6 @@ package search
 
 import (
 	"bytes"
-	"slices"
 
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
@@ -25,7 +24,8 @@ func truthOf(b bool) truth {
 	return no
 }
 
-// match evaluates the filter term at i for an entry.
+// match evaluates the filter term at i for an entry. It means nothing once
+// q.work.err is set.
 func (q *query) match(i int, id directory.ID, e directory.Entry) truth {
 	n := &q.nodes[i]
 	if n.undefined {
@@ -67,9 +67,15 @@ func (q *query) match(i int, id directory.ID, e directory.Entry) truth {
 	case ldap.FilterExtensible:
 		return truthOf(q.extensible(n, id, e))
 	}
+	if n.indexed && n.posting.Exact() {
+		return truthOf(n.posting.Has(id))
+	}
 	a, ok := e.Attr(n.at.ID)
 	if !ok {
 		return no
+	}
+	if n.rule.Names() {
+		return truthOf(q.work.spend(valueCost+a.Size()/8) && a.Has(n.value))
 	}
 	return truthOf(q.anyValue(a, n.rule, func(v []byte) bool { return q.holds(n, i, v) }))
 }
@@ -80,6 +86,9 @@ func (q *query) anyValue(a directory.Attr, r *schema.Rule, ok func([]byte) bool)
 	for raw := range a.Values() {
 		v, castable := r.Normalize(q.scratch[:0], raw)
 		q.scratch = v[:0]
+		if !q.work.spend(valueCost + len(v)) {
+			return false
+		}
 		if castable && ok(v) {
 			return true
 		}
@@ -128,8 +137,7 @@ func (q *query) substrings(n *node, i int, v []byte) bool {
 // extensible decides an extensible match (RFC 4511 section 4.5.1.7.7).
 func (q *query) extensible(n *node, id directory.ID, e directory.Entry) bool {
 	if n.rule.Use == schema.Chain {
-		_, ok := slices.BinarySearch(n.chain, id)
-		return ok
+		return q.inChain(n, id, e)
 	}
 	holds := func(v []byte) bool { return n.rule.Matches(v, n.value) }
 	if n.at != nil {
@@ -138,6 +146,9 @@ func (q *query) extensible(n *node, id directory.ID, e directory.Entry) bool {
 		}
 	} else {
 		for a := range e.Attrs() {
+			if !q.work.spend(nodeCost) {
+				return false
+			}
 			if n.rule.AppliesTo(a.Type) && q.anyValue(a, n.rule, holds) {
 				return true
 			}
@@ -149,12 +160,12 @@ func (q *query) extensible(n *node, id directory.ID, e directory.Entry) bool {
 // inDN matches the attributes that an entry's DN is made of.
 func (q *query) inDN(n *node, e directory.Entry, holds func([]byte) bool) bool {
 	dn, err := ldap.ParseDN(e.DN())
-	if err != nil {
+	if err != nil || !q.work.spend(nodeCost+len(e.DNBytes())) {
 		return false
 	}
 	for _, rdn := range dn {
 		for _, ava := range rdn {
-			at, ok := q.snap.Schema.Lookup([]byte(ava.Type))
+			at, ok := q.schema.Lookup([]byte(ava.Type))
 			if !ok || n.at != nil && at != n.at || n.at == nil && !n.rule.AppliesTo(at) {
 				continue
 			}

@@ -10,6 +10,7 @@ import (
 
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
+	"ldapd/internal/schema"
 )
 
 // Writer takes entries as they are found. server.SearchWriter is one.
@@ -86,13 +87,15 @@ func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (Result, e
 		return Result{}, err
 	}
 	q.base = base[:0]
+	q.work.start(w, e.cfg.Now, e.timeLimit(req))
+	// Trees differ in custom attributes alone, and those are of the users that
+	// they share.
+	first := forest.Trees()[0]
 	switch string(base) {
 	case "":
-		return Result{}, q.single(forest.Trees()[0], e.rootDSE(forest), req, w)
+		return Result{}, q.single(first.Schema, e.rootDSE(forest), req)
 	case directory.SubschemaDN:
-		// Trees differ in custom attributes alone, and those are of the users
-		// that they share.
-		return Result{}, q.single(forest.Trees()[0], forest.Trees()[0].Subschema(), req, w)
+		return Result{}, q.single(first.Schema, first.Subschema(), req)
 	}
 	if v == nil {
 		return Result{}, errUnbound
@@ -115,37 +118,50 @@ func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (Result, e
 // release keeps a query for the next search, without what it refers to.
 func (e *Engine) release(q *query) {
 	clear(q.nodes)
-	q.snap = nil
+	q.schema, q.snap, q.chains, q.chainedIDs = nil, nil, nil, 0
+	q.work = meter{}
 	e.queries.Put(q)
 }
 
-// single answers a search whose base is an entry outside of the tree, which
-// anybody may read and which has nothing below.
-func (q *query) single(snap *directory.Snapshot, entry directory.Entry, req *ldap.SearchRequest, w Writer) error {
+// single answers a search whose base is an entry outside of the trees, which
+// anybody may read and which has nothing below. It looks at that entry and at
+// nothing else: what is in a tree must make no difference to how long it takes.
+func (q *query) single(sch *schema.Schema, entry directory.Entry, req *ldap.SearchRequest) error {
 	if req.Scope == ldap.ScopeOne {
 		return nil
 	}
-	q.compile(snap, req.Filter)
-	q.pick.set(snap.Schema, req)
-	if q.match(0, 0, entry) != yes {
-		return nil
+	q.work.limit = outsideLimit
+	if err := q.compileOutside(sch, req.Filter); err != nil {
+		return err
 	}
+	q.pick.set(sch, req)
+	if t := q.match(0, 0, entry); q.work.err != nil || t != yes {
+		return q.work.err
+	}
+	// To send it is no work of the filter's.
+	w := q.work.w
 	return w.Commit(q.pick.append(w.Buf(), w.MessageID(), entry))
 }
 
 // noSuchObject names the nearest entry above that exists.
 func noSuchObject(snap *directory.Snapshot, base []byte) error {
+	// Nothing is deeper than an entry in a container in the base. Longer names
+	// are not looked for: a request may have hundreds of them.
+	const depth = 3
+	var above [depth][]byte
+	n := 0
+	for dn, ok := ldap.ParentDN(base); ok && len(dn) >= len(snap.BaseNorm()); dn, ok = ldap.ParentDN(dn) {
+		above[n%depth] = dn
+		n++
+	}
 	err := &ldap.Error{Code: ldap.ResultNoSuchObject, Message: "no such entry"}
-	for {
-		var ok bool
-		if base, ok = ldap.ParentDN(base); !ok {
-			return err
-		}
-		if id, ok := snap.Find(base); ok {
+	for i := max(n-depth, 0); i < n; i++ {
+		if id, ok := snap.Find(above[i%depth]); ok {
 			err.MatchedDN = snap.Entry(id).DN()
-			return err
+			break
 		}
 	}
+	return err
 }
 
 // run is one search of the tree under way.
@@ -160,23 +176,18 @@ type run struct {
 	opts  options
 	query [querySize]byte
 
-	deadline time.Time // zero: none
-	examined int
-	found    int          // matches so far
-	last     directory.ID // of them
+	found int          // matches so far
+	last  directory.ID // of them
 }
 
-// slowSearch is how many candidates make a search worth a goroutine of its
-// own; checkEvery, after how many it looks at the clock.
-const (
-	slowSearch = 2048
-	checkEvery = 256
-)
+// slowSearch is how many candidates make a search worth a goroutine of its own.
+const slowSearch = 2048
 
 func (r *run) do() (res Result, err error) {
-	r.q.compile(r.snap, r.req.Filter)
+	if err := r.q.compile(r.snap, r.req.Filter); err != nil {
+		return res, err
+	}
 	r.q.pick.set(r.snap.Schema, r.req)
-	r.setDeadline()
 	var login *Login
 	switch {
 	case !r.all:
@@ -208,14 +219,13 @@ func (r *run) answer() ([]byte, error) {
 	return nil, r.stream()
 }
 
-func (r *run) setDeadline() {
-	limit := time.Duration(r.req.TimeLimit) * time.Second
-	if max := r.e.cfg.Time; limit == 0 || max > 0 && max < limit {
+// timeLimit returns how much time a search may take, 0 for any.
+func (e *Engine) timeLimit(req *ldap.SearchRequest) time.Duration {
+	limit := time.Duration(req.TimeLimit) * time.Second
+	if max := e.cfg.Time; limit == 0 || max > 0 && max < limit {
 		limit = max
 	}
-	if limit > 0 {
-		r.deadline = r.e.cfg.Now().Add(limit)
-	}
+	return limit
 }
 
 // scope returns the IDs that the scope spans. Only for a one-level search
@@ -241,6 +251,9 @@ func (r *run) matches(lo, hi directory.ID, yield func(directory.ID, directory.En
 	if hi-lo > 1 {
 		ids, all = r.q.candidates(lo, hi)
 	}
+	if err := r.q.work.err; err != nil {
+		return err
+	}
 	n := len(ids)
 	if all {
 		n = int(hi - lo)
@@ -248,21 +261,24 @@ func (r *run) matches(lo, hi directory.ID, yield func(directory.ID, directory.En
 	if n > slowSearch {
 		r.w.Slow()
 	}
+	each := entryCost + nodeCost*len(r.q.nodes)
 	for i := range n {
 		id := lo + directory.ID(i)
 		if !all {
 			id = ids[i]
 		}
-		if r.examined++; r.examined%checkEvery == 0 {
-			if err := r.check(); err != nil {
-				return err
-			}
+		if !r.q.work.spend(each) {
+			return r.q.work.err
 		}
 		entry := r.snap.Entry(id)
 		if r.req.Scope == ldap.ScopeOne && entry.Parent() != r.base {
 			continue
 		}
-		if r.q.match(0, id, entry) != yes {
+		t := r.q.match(0, id, entry)
+		if r.q.work.err != nil {
+			return r.q.work.err
+		}
+		if t != yes {
 			continue
 		}
 		r.found, r.last = r.found+1, id
@@ -273,15 +289,18 @@ func (r *run) matches(lo, hi directory.ID, yield func(directory.ID, directory.En
 	return nil
 }
 
-func (r *run) check() error {
-	if !r.deadline.IsZero() && r.e.cfg.Now().After(r.deadline) {
-		return errTime
-	}
-	return r.w.Err()
-}
-
 func (r *run) send(entry directory.Entry) error {
-	return r.w.Commit(r.q.pick.append(r.w.Buf(), r.w.MessageID(), entry))
+	buf := r.w.Buf()
+	had := len(buf)
+	buf = r.q.pick.append(buf, r.w.MessageID(), entry)
+	size := len(buf) - had
+	if err := r.w.Commit(buf); err != nil {
+		return err
+	}
+	if !r.q.work.spend(size) {
+		return r.q.work.err
+	}
+	return nil
 }
 
 // stream answers a search without controls.

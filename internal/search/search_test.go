@@ -208,10 +208,21 @@ func TestScopes(t *testing.T) {
 
 func TestNoSuchObjectNamesTheNearestEntry(t *testing.T) {
 	e := newEngine(newTree(t, 2))
-	_, err := e.Search(admin(), request(t, "cn=a,cn=b,ou=users,"+base, ldap.ScopeBase, "(cn=*)"), &recorder{t: t})
-	var res *ldap.Error
-	if !errors.As(err, &res) || res.MatchedDN != "ou=users,"+base {
-		t.Errorf("got %v, matched %q", err, res.MatchedDN)
+	for dn, want := range map[string]string{
+		"cn=a,":                        "",
+		"cn=a,ou=users,":               "ou=users,",
+		"cn=a,cn=b,ou=users,":          "ou=users,",
+		"cn=a,cn=user1,ou=users,":      "cn=user1,ou=users,",
+		"cn=a,cn=b,cn=user1,ou=users,": "cn=user1,ou=users,",
+		"cn=a,cn=b,cn=c,":              "",
+		strings.Repeat("cn=a,", 200):   "",
+		strings.Repeat("cn=a,", 200) + "cn=user1,ou=users,": "cn=user1,ou=users,",
+	} {
+		_, err := e.Search(admin(), request(t, dn+base, ldap.ScopeBase, "(cn=*)"), &recorder{t: t})
+		var res *ldap.Error
+		if !errors.As(err, &res) || res.Code != ldap.ResultNoSuchObject || res.MatchedDN != want+base {
+			t.Errorf("%.40s: %v, matched %q", dn, err, res.MatchedDN)
+		}
 	}
 }
 
@@ -355,7 +366,9 @@ func TestPlanEqualsScan(t *testing.T) {
 		req := request(t, base, ldap.ScopeSub, filter, "1.1")
 		w, _, _ := find(t, e, admin(), req)
 		q := new(query)
-		q.compile(s, req.Filter)
+		if err := q.compile(s, req.Filter); err != nil {
+			t.Fatal(err)
+		}
 		var want []string
 		for id := range directory.ID(s.Len()) {
 			if q.match(0, id, s.Entry(id)) == yes {

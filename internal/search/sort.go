@@ -85,7 +85,7 @@ func (r *run) order(keys []sortKey) ([]directory.ID, error) {
 	err := r.matches(lo, hi, func(id directory.ID, e directory.Entry) bool {
 		values := make([][]byte, len(keys))
 		for i, k := range keys {
-			values[i] = lowest(e, k)
+			values[i] = r.q.lowest(e, k)
 		}
 		rows = append(rows, row{id, values})
 		return true
@@ -93,8 +93,12 @@ func (r *run) order(keys []sortKey) ([]directory.ID, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(rows, func(a, b row) int {
+	slices.SortFunc(rows, func(a, b row) int {
+		// Out of time, all are the same, which has the sort end soon.
 		for i, k := range keys {
+			if !r.q.work.spend(valueCost + min(len(a.values[i]), len(b.values[i]))) {
+				return 0
+			}
 			c := compareKeys(k.rule, a.values[i], b.values[i])
 			if k.reverse {
 				c = -c
@@ -109,7 +113,7 @@ func (r *run) order(keys []sortKey) ([]directory.ID, error) {
 	for i := range rows {
 		ids[i] = rows[i].id
 	}
-	return ids, r.check()
+	return ids, r.q.work.err
 }
 
 func compareKeys(rule *schema.Rule, a, b []byte) int {
@@ -125,17 +129,17 @@ func compareKeys(rule *schema.Rule, a, b []byte) int {
 }
 
 // lowest returns the smallest value of the key's attribute, nil without one.
-func lowest(e directory.Entry, k sortKey) []byte {
+func (q *query) lowest(e directory.Entry, k sortKey) []byte {
 	a, ok := e.Attr(k.at.ID)
 	if !ok {
 		return nil
 	}
 	var low []byte
-	for raw := range a.Values() {
-		v, castable := k.rule.Normalize([]byte{}, raw)
-		if castable && (low == nil || k.rule.Compare(v, low) < 0) {
-			low = v
+	q.anyValue(a, k.rule, func(v []byte) bool {
+		if low == nil || k.rule.Compare(v, low) < 0 {
+			low = append([]byte{}, v...)
 		}
-	}
+		return false
+	})
 	return low
 }
