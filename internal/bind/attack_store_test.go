@@ -16,8 +16,8 @@ import (
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
 	"ldapd/internal/pairing"
+	"ldapd/internal/postgrestest"
 	"ldapd/internal/verified"
-	"ldapd/test/postgrestest"
 )
 
 // wantNothingKept says that neither memory nor store has a verified bind.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"ldapd/internal/cache"
-	"ldapd/test/postgrestest"
+	"ldapd/internal/postgrestest"
 )
 
 // TestPostgresOutage crashes the server again and again while two stores are

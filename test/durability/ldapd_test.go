@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ldapd/internal/control"
+	"ldapd/test/build"
 )
 
 // patience is how long anything may take before a test gives up.
@@ -39,8 +40,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "ldapd")
-	if out, err := exec.Command("go", "build", "-o", binary, "ldapd/cmd/ldapd").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build ldapd: %v\n%s", err, out)
+	if err := build.Ldapd(context.Background(), binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	code := m.Run()

@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
-	"ldapd/test/postgrestest"
+	"ldapd/internal/postgrestest"
 )
 
 const (
