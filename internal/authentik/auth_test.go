@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/bind"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
@@ -235,9 +236,7 @@ func (b *binder) many(t *testing.T, n int, secret string) map[string]int {
 			outcomes[got]++
 		})
 	}
-	for b.auth.Waiting() < n {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "all wait", func() bool { return b.auth.Waiting() >= n })
 	close(release)
 	done.Wait()
 	return outcomes

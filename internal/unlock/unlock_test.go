@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/await"
 	"ldapd/internal/certs"
 )
 
@@ -487,9 +488,7 @@ func TestAttemptsAtTheSameTime(t *testing.T) {
 			}
 		})
 	}
-	for len(s.server.turns) < attempts {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "all turns are taken", func() bool { return len(s.server.turns) == attempts })
 	if status, body := s.post(right(), "X-Forwarded-For", "192.0.2.1"); status != 503 || !strings.Contains(body, busy) {
 		t.Errorf("one more: %d\n%s", status, body)
 	}
@@ -511,9 +510,7 @@ func TestShutdownCutsOff(t *testing.T) {
 		}
 		answered <- err
 	}()
-	for len(s.server.turns) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "the turn is taken", func() bool { return len(s.server.turns) > 0 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {
