@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -14,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -26,6 +28,7 @@ import (
 // options are the flags.
 type options struct {
 	only     string        // file, or file:line
+	fields   bool          // leave out fields of literals, too
 	since    string        // path of the record
 	accepted string        // path of the list
 	parallel int           // runs at a time
@@ -35,6 +38,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "change only this `file`, or its line (file.go:12)")
+	flag.BoolVar(&o.fields, "fields", false, "also leave fields out of composite literals")
 	flag.StringVar(&o.since, "since", "", "keep results in this `file`, and leave out what it has of files that are the same")
 	flag.StringVar(&o.accepted, "accepted", "", "`file` with survivors that are known, and why")
 	flag.IntVar(&o.parallel, "parallel", runtime.NumCPU(), "`number` of runs at a time")
@@ -103,7 +107,7 @@ type job struct {
 func (m mutant) path(p goPackage) string { return filepath.Join(p.Dir, filepath.Base(m.file)) }
 
 func runPackage(ctx context.Context, o options, p goPackage, dir string, rec *record, accepted map[string]string, out, progress io.Writer) (int, error) {
-	jobs, err := jobsOf(p, o.only)
+	jobs, ids, err := jobsOf(p, o)
 	if err != nil {
 		return 0, err
 	}
@@ -135,56 +139,53 @@ func runPackage(ctx context.Context, o options, p goPackage, dir string, rec *re
 			return 0, err
 		}
 	}
-	return report(p, jobs, accepted, o.only == "", out), nil
+	return report(p, jobs, ids, accepted, out), nil
 }
 
-// jobsOf finds the mutants of a package's files, named by their path from the
-// module's root, which is where go list was asked.
-func jobsOf(p goPackage, only string) ([]job, error) {
-	file, at, _ := strings.Cut(only, ":")
+// jobsOf finds the mutants of a package's files that were asked for, and the
+// ids of all. Files are named by their path from the working directory.
+func jobsOf(p goPackage, o options) (jobs []job, ids map[string]bool, err error) {
+	file, at, _ := strings.Cut(o.only, ":")
 	line := 0
 	if at != "" {
-		var err error
 		if line, err = strconv.Atoi(at); err != nil {
-			return nil, fmt.Errorf("-only: %w", err)
+			return nil, nil, fmt.Errorf("-only: %w", err)
 		}
 	}
 	root, err := os.Getwd()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var jobs []job
+	ids = make(map[string]bool)
 	for _, name := range p.GoFiles {
-		if only != "" && name != filepath.Base(file) {
-			continue
-		}
 		path := filepath.Join(p.Dir, name)
 		src, err := os.ReadFile(path)
 		if err != nil {
-			return nil, err
-		}
-		s, err := sum(p.Dir, name)
-		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		rel, err := filepath.Rel(root, path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		found, err := mutants(filepath.ToSlash(rel), src)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		s, err := sum(p.Dir, name)
+		if err != nil {
+			return nil, nil, err
 		}
 		for _, m := range found {
-			if line == 0 || m.line == line {
+			ids[m.id()] = true
+			if (file == "" || name == filepath.Base(file)) && (line == 0 || m.line == line) && (o.fields || !m.field) {
 				jobs = append(jobs, job{mutant: m, src: src, sum: s})
 			}
 		}
 	}
-	if only != "" && len(jobs) == 0 {
-		return nil, fmt.Errorf("-only: nothing to change in %s", only)
+	if o.only != "" && len(jobs) == 0 {
+		return nil, nil, fmt.Errorf("-only: nothing to change in %s", o.only)
 	}
-	return jobs, nil
+	return jobs, ids, nil
 }
 
 // tryAll tries jobs, a few at a time, and stops at the first error.
@@ -229,30 +230,24 @@ feed:
 }
 
 // report writes what became of a package's mutants, and returns how many
-// survived that are not accepted. Of all mutants it also says which acceptance
-// is of no use any more.
-func report(p goPackage, jobs []job, accepted map[string]string, all bool, out io.Writer) (unknown int) {
+// survived that are not accepted. It also says what is accepted for nothing: a
+// mutant that was killed, or is not there.
+func report(p goPackage, jobs []job, ids map[string]bool, accepted map[string]string, out io.Writer) (unknown int) {
 	count := make(map[outcome]int)
 	var stale []string
-	dir := ""
 	for _, j := range jobs {
 		count[j.done]++
-		dir = j.file[:strings.LastIndex(j.file, "/")+1]
 		_, known := accepted[j.id()]
 		switch {
 		case j.done == survived && !known:
 			unknown++
-			fmt.Fprintf(out, "%s:%d: %s: %s\n", j.file, j.line, j.in, j.what)
+			fmt.Fprintf(out, "%s:%d: %s: %s\n", j.file, j.line, cmp.Or(j.in, "package"), j.what)
 		case j.done != survived && known:
 			stale = append(stale, j.id())
 		}
 	}
-	ids := make(map[string]bool)
-	for _, j := range jobs {
-		ids[j.id()] = true
-	}
 	for id := range accepted {
-		if all && !ids[id] && dir != "" && strings.HasPrefix(id, dir) && !strings.Contains(strings.TrimPrefix(id, dir), "/") {
+		if file, _, _ := strings.Cut(id, ": "); len(jobs) > 0 && path.Dir(file) == path.Dir(jobs[0].file) && !ids[id] {
 			stale = append(stale, id)
 		}
 	}

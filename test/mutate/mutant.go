@@ -18,6 +18,8 @@ type mutant struct {
 	in   string // the function or method, "" outside of any
 	what string // "before → after" in one line, with a number if in has it more than once
 
+	field bool // leaves a field out of a literal
+
 	start, end int      // what is replaced, as offsets
 	with       []string // replacements, of which the first that compiles is meant
 }
@@ -139,6 +141,8 @@ func (w *walker) walk(root ast.Node) {
 			}
 		case *ast.Ident:
 			w.literal(n, stack)
+		case *ast.CompositeLit:
+			w.literalFields(n)
 		case *ast.AssignStmt:
 			w.assign(n)
 		case *ast.IncDecStmt:
@@ -270,6 +274,26 @@ func (w *walker) literal(id *ast.Ident, stack []ast.Node) {
 		return
 	}
 	w.replace(id, other)
+}
+
+// literalFields leaves out each field that is named, but for true and false,
+// which change anyway.
+func (w *walker) literalFields(c *ast.CompositeLit) {
+	for i, e := range c.Elts {
+		kv, ok := e.(*ast.KeyValueExpr)
+		if !ok || !local(kv.Key) {
+			continue
+		}
+		if v, ok := kv.Value.(*ast.Ident); ok && (v.Name == "true" || v.Name == "false") {
+			continue
+		}
+		end := c.Rbrace
+		if i < len(c.Elts)-1 {
+			end = c.Elts[i+1].Pos()
+		}
+		w.addRange(e.Pos(), end, w.text(e), "dropped", "")
+		w.found[len(w.found)-1].field = true
+	}
 }
 
 // local says whether an expression is a plain variable, whose assignment the

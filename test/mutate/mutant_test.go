@@ -45,6 +45,9 @@ func TestMutants(t *testing.T) {
 		{"calls", "s.mu.Lock(); s.put(k); delete(m, k); x = s.get(); defer s.mu.Unlock(); defer s.end(); go s.run()", []string{
 			"s.put(k) → dropped", "delete(m, k) → dropped",
 		}},
+		{"fields of a literal", "x = T{A: a, On: true, C: c}; y = T{B: 1,\nD: 2,\n}; z = []int{1, 2}; m = M{\"a\": 1}", []string{
+			"A: a → dropped", "true → false", "C: c → dropped", "B: 1 → dropped", "D: 2 → dropped",
+		}},
 		{"results", "return", nil},
 		{"results of a literal", "_ = func() (int, bool) { return 1, s.ok() }", []string{"s.ok() → true", "s.ok() → false"}},
 		{"as before, in one line", "if strings.HasPrefix(s,\n\"a\") {}", []string{`strings.HasPrefix(s, "a") → true`, `strings.HasPrefix(s, "a") → false`}},
@@ -59,6 +62,9 @@ func TestMutants(t *testing.T) {
 			var got []string
 			for _, m := range found {
 				got = append(got, m.what)
+				if m.field != (tt.name == "fields of a literal" && !strings.HasPrefix(m.what, "true")) {
+					t.Errorf("%s: field %v", m.what, m.field)
+				}
 				if m.in != "T.m" || m.line < 4 {
 					t.Errorf("%s: in %q, line %d", m.what, m.in, m.line)
 				}
