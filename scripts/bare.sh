@@ -125,5 +125,5 @@ dir=$(mktemp -d -t ldapd-bare.XXXXXX)
 chmod 755 "$dir" # PostgreSQL does not run as root, and must get through
 trap 'rm -rf --one-file-system "$dir"' EXIT
 unshare --mount --pid --ipc --fork --kill-child scripts/bare.sh --inside "$dir/root" "$@" &
-trap 'kill -KILL $! 2>/dev/null; wait; exit 130' INT TERM HUP
+trap '{ kill -KILL $! && wait; } 2>/dev/null; exit 130' INT TERM HUP
 wait $!
