@@ -32,7 +32,7 @@ type options struct {
 	since    string        // path of the record
 	accepted string        // path of the list
 	parallel int           // runs at a time
-	timeout  time.Duration // of a run, at most
+	timeout  time.Duration // of a run, unless the baseline asks for more
 }
 
 func main() {
@@ -42,7 +42,7 @@ func main() {
 	flag.StringVar(&o.since, "since", "", "keep results in this `file`, and leave out what it has of files that are the same")
 	flag.StringVar(&o.accepted, "accepted", "", "`file` with survivors that are known, and why")
 	flag.IntVar(&o.parallel, "parallel", runtime.NumCPU(), "`number` of runs at a time")
-	flag.DurationVar(&o.timeout, "timeout", time.Minute, "for the tests of a package, at most")
+	flag.DurationVar(&o.timeout, "timeout", time.Minute, "for the tests of a package, or five times what they took unchanged if that is more")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: mutate [flags] PACKAGE...")
 		flag.PrintDefaults()
@@ -115,7 +115,7 @@ func runPackage(ctx context.Context, o options, p goPackage, dir string, rec *re
 	var open []*job
 	for i := range jobs {
 		j := &jobs[i]
-		if j.done = rec.outcomes[j.sum+j.id()]; j.done == "" || j.done == survived {
+		if j.done = rec.outcomes[j.sum+j.id()]; j.done != killed && j.done != broken {
 			open = append(open, j)
 		}
 	}
@@ -133,8 +133,7 @@ func runPackage(ctx context.Context, o options, p goPackage, dir string, rec *re
 				return 0, err
 			}
 		}
-		// Compiling counts in took, so that this is ample for a busy machine.
-		t.limit = min(o.timeout, 10*time.Second+10*took)
+		t.limit = max(o.timeout, 5*took)
 		if err := tryAll(ctx, t, open, o.parallel, rec, progress); err != nil {
 			return 0, err
 		}
@@ -231,7 +230,8 @@ feed:
 
 // report writes what became of a package's mutants, and returns how many
 // survived that are not accepted. It also says what is accepted for nothing: a
-// mutant that was killed, or is not there.
+// mutant that was killed, or is not there. One that only the time killed is
+// named, as tests that are slow or hang by themselves look the same.
 func report(p goPackage, jobs []job, ids map[string]bool, accepted map[string]string, out io.Writer) (unknown int) {
 	count := make(map[outcome]int)
 	var stale []string
@@ -242,6 +242,8 @@ func report(p goPackage, jobs []job, ids map[string]bool, accepted map[string]st
 		case j.done == survived && !known:
 			unknown++
 			fmt.Fprintf(out, "%s:%d: %s: %s\n", j.file, j.line, cmp.Or(j.in, "package"), j.what)
+		case j.done == timeout:
+			fmt.Fprintf(out, "no end: %s:%d: %s: %s\n", j.file, j.line, cmp.Or(j.in, "package"), j.what)
 		case j.done != survived && known:
 			stale = append(stale, j.id())
 		}
@@ -255,7 +257,7 @@ func report(p goPackage, jobs []job, ids map[string]bool, accepted map[string]st
 	for _, id := range stale {
 		fmt.Fprintf(out, "accepted for nothing: %s\n", id)
 	}
-	fmt.Fprintf(out, "%s: %d mutants, %d killed (%d by time), %d survived (%d accepted), %d did not compile\n", p.ImportPath,
+	fmt.Fprintf(out, "%s: %d mutants, %d killed (%d without an end), %d survived (%d accepted), %d did not compile\n", p.ImportPath,
 		len(jobs)-count[broken], count[killed]+count[timeout], count[timeout], count[survived], count[survived]-unknown, count[broken])
 	return unknown
 }

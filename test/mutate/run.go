@@ -20,7 +20,7 @@ const (
 	killed   outcome = "killed"    // a test failed
 	survived outcome = "survived"  // all passed
 	broken   outcome = "broken"    // does not compile
-	timeout  outcome = "timed out" // counts as killed
+	timeout  outcome = "timed out" // twice, which counts as killed, but is reported
 )
 
 // goPackage is what `go list` says of one.
@@ -85,21 +85,33 @@ func (t *tester) try(ctx context.Context, n int, m mutant, src []byte) (outcome,
 		if err := os.WriteFile(changed, m.apply(src, i), 0o600); err != nil {
 			return "", err
 		}
-		out, err := goTest(ctx, t.limit, "-overlay", overlay, t.pkg.ImportPath)
-		switch exit := (*exec.ExitError)(nil); {
-		case ctx.Err() != nil:
-			return "", ctx.Err()
-		case err == nil:
-			return survived, nil
-		case !errors.As(err, &exit):
-			return "", err
-		case bytes.Contains(out, []byte("panic: test timed out")), bytes.Contains(out, []byte("Test killed")):
-			return timeout, nil
-		case !bytes.Contains(out, []byte("[build failed]")):
-			return killed, nil
+		got, err := t.test(ctx, overlay)
+		if got == timeout { // a busy machine may have been the reason
+			got, err = t.test(ctx, overlay)
+		}
+		if err != nil || got != broken {
+			return got, err
 		}
 	}
 	return broken, nil
+}
+
+// test runs the tests over an overlay.
+func (t *tester) test(ctx context.Context, overlay string) (outcome, error) {
+	out, err := goTest(ctx, t.limit, "-overlay", overlay, t.pkg.ImportPath)
+	switch exit := (*exec.ExitError)(nil); {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err == nil:
+		return survived, nil
+	case !errors.As(err, &exit):
+		return "", err
+	case bytes.Contains(out, []byte("[build failed]")):
+		return broken, nil
+	case bytes.Contains(out, []byte("panic: test timed out")), bytes.Contains(out, []byte("Test killed")):
+		return timeout, nil
+	}
+	return killed, nil
 }
 
 // goTest runs tests until the first that fails. vet has no say, as it would
