@@ -33,6 +33,7 @@ want slapd-contrib installed slapd-contrib
 want postgresql postgres_there
 want php-cli command -v php
 want php-ldap php_has ldap
+want php-mbstring php_has mbstring
 want nodejs command -v node
 want npm command -v npm
 want python3-venv venv_works

@@ -14,19 +14,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	goldap "github.com/go-ldap/ldap/v3"
 	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
+	"ldapd/internal/await"
 	"ldapd/internal/mfa"
 	"ldapd/internal/password"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const patience = 20 * time.Second
 
 // execute runs a command line to its end.
 func execute(t *testing.T, in string, args ...string) (status int, out, errOut string) {
@@ -261,20 +259,11 @@ func background(t *testing.T, out, errOut *output, args ...string) (stop func() 
 	return stop
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
 func TestDemo(t *testing.T) {
 	var out, errOut output
 	state := filepath.Join(t.TempDir(), "state")
 	stop := background(t, &out, &errOut, "demo", "--ldap", "127.0.0.1:0", "--ldaps", "127.0.0.1:0", "--state", state)
-	eventually(t, "the demo says what to try", func() bool { return strings.Contains(out.String(), "The log:") })
+	await.That(t, "the demo says what to try", func() bool { return strings.Contains(out.String(), "The log:") })
 	text := out.String()
 	m := regexp.MustCompile(`ldap://(127\.0\.0\.1:\d+) and ldaps://(127\.0\.0\.1:\d+)`).FindStringSubmatch(text)
 	if m == nil {
@@ -313,7 +302,7 @@ func TestDemoWithUsersFile(t *testing.T) {
 	}
 	var out, errOut output
 	stop := background(t, &out, &errOut, "demo", "--ldap", "127.0.0.1:0", "--ldaps", "127.0.0.1:0", "--state", state)
-	eventually(t, "the demo says what it serves", func() bool { return strings.Contains(out.String(), "ldapd demo serves "+path) })
+	await.That(t, "the demo says what it serves", func() bool { return strings.Contains(out.String(), "ldapd demo serves "+path) })
 	if status := stop(); status != 0 || strings.Contains(out.String(), "demo-alice") {
 		t.Errorf("status %d\n%s", status, out.String())
 	}
@@ -333,7 +322,7 @@ func TestServe(t *testing.T) {
 	}
 	var out, errOut output
 	stop := background(t, &out, &errOut, "serve")
-	eventually(t, "the log says that it serves", func() bool { return strings.Contains(errOut.String(), " serving ") })
+	await.That(t, "the log says that it serves", func() bool { return strings.Contains(errOut.String(), " serving ") })
 	if status := stop(); status != 0 {
 		t.Errorf("status %d", status)
 	}

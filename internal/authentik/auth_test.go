@@ -13,6 +13,7 @@ import (
 	"ldapd/internal/auth"
 	"ldapd/internal/auth/guard"
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/bind"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
@@ -262,9 +263,7 @@ func (b *binder) many(t *testing.T, n int, secret string) map[string]int {
 			outcomes[got]++
 		})
 	}
-	for b.Waiting() < n {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "all wait", func() bool { return b.Waiting() >= n })
 	close(release)
 	done.Wait()
 	return outcomes

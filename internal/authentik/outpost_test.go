@@ -23,30 +23,20 @@ import (
 	"ldapd/internal/certs"
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
+	"ldapd/internal/testclock"
 )
 
-// clock is a time that passes only when a test wants it.
+// clock is a test's clock that others can wait for.
 type clock struct {
+	*testclock.Clock
+
 	mu      sync.Mutex
-	now     time.Time
 	waiting map[time.Duration][]chan time.Time
 	changed chan struct{} // closed when somebody begins to wait
 }
 
 func newClock() *clock {
-	return &clock{now: time.Now().UTC(), waiting: make(map[time.Duration][]chan time.Time), changed: make(chan struct{})}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	return &clock{Clock: testclock.At(time.Now()), waiting: make(map[time.Duration][]chan time.Time), changed: make(chan struct{})}
 }
 
 func (c *clock) After(d time.Duration) <-chan time.Time {
@@ -83,9 +73,9 @@ func (c *clock) fire(t *testing.T, d time.Duration) {
 	c.await(t, d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	c.Advance(d)
 	for _, ch := range c.waiting[d] {
-		ch <- c.now
+		ch <- c.Now()
 	}
 	delete(c.waiting, d)
 }
@@ -398,7 +388,7 @@ func TestRow7DownAtStart(t *testing.T) {
 	// The second start finds the snapshot of the first.
 	r.fake.Stop()
 	synced := r.last[0].SyncedAt
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.open()
 	if !r.c.Restore() {
 		t.Fatalf("nothing on disk: %v", r.logs.All())

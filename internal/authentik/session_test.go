@@ -189,8 +189,8 @@ func TestAccess(t *testing.T) {
 		{"ends after it was judged", ends(authentiktest.Me, "alice"), "gone", 3},
 		{"of a user who was removed", func(k *keeper, _ *auth.Session) { k.RemoveUser("alice") }, "gone", 3},
 		{"of a user who was disabled", func(k *keeper, _ *auth.Session) { k.Deactivate("alice") }, "gone", 3},
-		{"a day later", func(k *keeper, _ *auth.Session) { k.clock.advance(24 * time.Hour) }, "gone", 3},
-		{"a moment before", func(k *keeper, _ *auth.Session) { k.clock.advance(24*time.Hour - time.Second) }, "good", 2},
+		{"a day later", func(k *keeper, _ *auth.Session) { k.clock.Advance(24 * time.Hour) }, "gone", 3},
+		{"a moment before", func(k *keeper, _ *auth.Session) { k.clock.Advance(24*time.Hour - time.Second) }, "good", 2},
 		{"past its end", func(k *keeper, s *auth.Session) { s.End = k.clock.Now() }, "gone", 0},
 		{"before its end", func(k *keeper, s *auth.Session) { s.End = k.clock.Now().Add(1) }, "good", 2},
 		{"of another user", func(_ *keeper, s *auth.Session) {
@@ -305,7 +305,7 @@ func TestEndSession(t *testing.T) {
 func TestGranted(t *testing.T) {
 	eachVersion(t, func(t *testing.T, o authentiktest.Options) {
 		k := newKeeper(t, o)
-		k.clock.advance(1000 * time.Hour) // it is not the clock on the wall that counts
+		k.clock.Advance(1000 * time.Hour) // it is not the clock on the wall that counts
 		k.stages(identify{}, password{}, validate{Threshold: time.Hour}, login{Duration: 8 * time.Hour})
 		g := k.login(t, totp)
 		s := k.Sessions("alice")[0]
@@ -382,7 +382,7 @@ func TestCookieOverMonths(t *testing.T) {
 		g := k.login(t, totp)
 		begin := k.clock.Now()
 		for half := 1; half <= 120; half++ {
-			k.clock.advance(12 * time.Hour)
+			k.clock.Advance(12 * time.Hour)
 			left := begin.Add(threshold).Sub(k.clock.Now())
 			quiet := k.attempt(func(a *auth.Attempt) { a.Quiet, a.Cookie = true, g.Cookie })
 			next, err := k.Authenticate(t.Context(), quiet)
@@ -429,7 +429,7 @@ func TestCookieNotTaken(t *testing.T) {
 		{"device replaced", func(k *keeper) {
 			k.EditUser("alice", func(u *authentiktest.User) { u.Devices[0].ID++ })
 		}, true},
-		{"too old", func(k *keeper) { k.clock.advance(time.Hour) }, true},
+		{"too old", func(k *keeper) { k.clock.Advance(time.Hour) }, true},
 	}
 	eachVersion(t, func(t *testing.T, o authentiktest.Options) {
 		for _, tt := range tests {
@@ -438,7 +438,7 @@ func TestCookieNotTaken(t *testing.T) {
 				k.stages(identify{}, password{}, validate{Threshold: time.Hour}, login{})
 				old := k.login(t, totp).Cookie
 				tt.set(k)
-				k.clock.advance(time.Minute) // to the next code
+				k.clock.Advance(time.Minute) // to the next code
 				with := func(a *auth.Attempt) { a.Cookie = old }
 				quiet := func(a *auth.Attempt) { a.Quiet = true }
 				if _, err := k.Authenticate(t.Context(), k.attempt(with, quiet)); k.answer(t, err) != "denied code_missing" {

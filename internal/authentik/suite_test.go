@@ -52,11 +52,11 @@ func (k *keeper) backend(users []authtest.User) authtest.Backend {
 			}, true
 		},
 		Code: func(name string) auth.Secret {
-			k.clock.advance(time.Minute)
+			k.clock.Advance(time.Minute)
 			return auth.Secret(k.Code(name))
 		},
 		Set: func(of authtest.User) {
-			k.clock.advance(time.Minute)
+			k.clock.Advance(time.Minute)
 			k.EditUser(of.Name, func(u *authentiktest.User) { change(of, u) })
 		},
 		Break: k.Stop,

@@ -246,7 +246,7 @@ func TestChanges(t *testing.T) {
 		f.AddMember("admins", "user000500")
 		r.started()
 		users, groups := 701, 151
-		r.clock.advance(time.Hour) // long enough for nothing to be recent
+		r.clock.Advance(time.Hour) // long enough for nothing to be recent
 		r.look()
 		for _, tt := range []struct {
 			name    string
@@ -319,7 +319,7 @@ func TestManyGroups(t *testing.T) {
 	r := newRig(t, authentiktest.Options{})
 	r.fake.Populate(10, 450, 3)
 	r.started()
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.look()
 	reads := func(change func()) int {
 		r.fake.ResetCounters()
@@ -369,7 +369,7 @@ func TestChangeDuringRefresh(t *testing.T) {
 	r := newRig(t, authentiktest.Options{})
 	r.fake.Populate(700, 10, 2)
 	r.started()
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	release := make(chan struct{})
 	f := r.fake.Inject(authentiktest.Fault{Endpoint: authentiktest.Users, Match: isPage("6"), Times: 1, Until: release})
 	r.c.Refresh()
@@ -414,7 +414,7 @@ func TestDoubtedLists(t *testing.T) {
 		r.c.Refresh()
 		r.clock.await(t, retryMin)
 		for range 8 { // never, however long it stays so
-			r.clock.advance(testRefresh)
+			r.clock.Advance(testRefresh)
 			r.look()
 		}
 		if r.drain() || r.errorKind() != "doubted" {
@@ -438,7 +438,7 @@ func TestDoubtedLists(t *testing.T) {
 		if r.drain() || r.errorKind() != "doubted" {
 			t.Errorf("error %v", r.c.State().Err)
 		}
-		r.clock.advance(testRefresh)
+		r.clock.Advance(testRefresh)
 		r.clock.fire(t, retryMin)
 		r.next()
 		r.wantLen(11, 3)
@@ -702,7 +702,7 @@ func TestImport(t *testing.T) {
 	if n := r.fake.Counters().Requests[authentiktest.Users]; n != 3 { // recent ones, later ones, the number of all
 		t.Errorf("%d requests though nothing changed", n)
 	}
-	r.clock.advance(time.Minute)
+	r.clock.Advance(time.Minute)
 	r.look()
 	r.fake.ResetCounters()
 	r.look()

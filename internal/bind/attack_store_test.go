@@ -19,8 +19,8 @@ import (
 	"ldapd/internal/login"
 	"ldapd/internal/mfa"
 	"ldapd/internal/policy"
+	"ldapd/internal/postgrestest"
 	"ldapd/internal/verified"
-	"ldapd/test/postgrestest"
 )
 
 // wantNothingKept says that neither memory nor store has a verified bind.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"ldapd/internal/cache"
-	"ldapd/test/postgrestest"
+	"ldapd/internal/postgrestest"
 )
 
 // TestPostgresDeaf: a pooler that swallows notifications is found out, from

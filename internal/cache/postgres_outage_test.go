@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/await"
 	"ldapd/internal/cache"
-	"ldapd/test/postgrestest"
+	"ldapd/internal/postgrestest"
 )
 
 // TestPostgresOutage crashes the server again and again while two stores are
@@ -46,9 +47,7 @@ func TestPostgresOutage(t *testing.T) {
 	}
 	for range 3 {
 		before := done.Load()
-		for done.Load() < before+300 {
-			time.Sleep(time.Millisecond)
-		}
+		await.That(t, "the writers come on", func() bool { return done.Load() >= before+300 })
 		if err := srv.Stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -68,9 +67,9 @@ func TestPostgresOutage(t *testing.T) {
 	// while nobody could tell.
 	for i, m := range mirrors {
 		other := stores[1-i]
-		for other.Update(ctx, "last", 0, become(fmt.Sprint(i))) != nil { // over connections that were lost
-			time.Sleep(time.Millisecond)
-		}
+		await.That(t, "a write over connections that were lost", func() bool {
+			return other.Update(ctx, "last", 0, become(fmt.Sprint(i))) == nil
+		})
 		want := map[string]string{}
 		err := other.Each(ctx, func(key string, value []byte, _ uint64) error {
 			want[key] = string(value)
@@ -79,9 +78,7 @@ func TestPostgresOutage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for !m.equals(want) {
-			time.Sleep(time.Millisecond)
-		}
+		await.That(t, "what was missed is heard", func() bool { return m.equals(want) })
 	}
 	cancel()
 	watchers.Wait()

@@ -17,7 +17,7 @@ import (
 
 	"ldapd/internal/cache"
 	"ldapd/internal/cache/cachetest"
-	"ldapd/test/postgrestest"
+	"ldapd/internal/postgrestest"
 )
 
 func TestPostgres(t *testing.T) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"ldapd/internal/await"
 	"net"
 	"runtime"
 	"sync"
@@ -14,7 +15,7 @@ import (
 // dialFrom connects from an address of the loopback network.
 func (r *running) dialFrom(t *testing.T, ip string) *goldap.Conn {
 	t.Helper()
-	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: patience}
+	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: await.Patience}
 	c, err := goldap.DialURL("ldap://"+r.LDAP().String(), goldap.DialWithDialer(d))
 	if err != nil {
 		t.Fatal(err)
@@ -77,9 +78,9 @@ func TestCrowd(t *testing.T) {
 			c.Close()
 		}
 		wg.Wait()
-		eventually(t, "nobody waits", func() bool { return waiting() == 0 })
+		await.That(t, "nobody waits", func() bool { return waiting() == 0 })
 	}()
-	eventually(t, "the crowd waits", func() bool { return waiting() >= atATime-4*turns })
+	await.That(t, "the crowd waits", func() bool { return waiting() >= atATime-4*turns })
 
 	hashes := func() float64 {
 		return r.metric(t, "ldapd_password_hashes_total") + r.metric(t, "ldapd_verified_hashes_total")

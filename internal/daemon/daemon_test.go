@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
@@ -27,7 +28,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	base       = "dc=ldap,dc=goauthentik,dc=io"
-	patience   = 20 * time.Second // for what has to happen, but at no time in particular
 	totpSecret = "JBSWY3DPEHPK3PXP"
 )
 
@@ -55,7 +55,7 @@ func testConfig(t *testing.T) *config.Config {
 	cfg := config.Default()
 	cfg.Listen = config.Listen{LDAP: "127.0.0.1:0", LDAPS: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	cfg.StateDir = filepath.Join(t.TempDir(), "state")
-	cfg.ShutdownGrace = patience
+	cfg.ShutdownGrace = await.Patience
 	cfg.Log = config.Log{Level: "debug", Format: "console"} // not buffered
 	return cfg
 }
@@ -118,7 +118,7 @@ func (r *running) dial(t *testing.T) *goldap.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetTimeout(patience)
+	c.SetTimeout(await.Patience)
 	return c
 }
 
@@ -138,15 +138,6 @@ func code(t *testing.T, err error) uint16 {
 		t.Fatal(err)
 	}
 	return e.ResultCode
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
 }
 
 func currentCode(t *testing.T) string {
@@ -251,14 +242,14 @@ func TestReload(t *testing.T) {
 
 	write("users:\n- {username: two, password: '" + hash + "'}\n")
 	r.reload <- os.Interrupt
-	eventually(t, "two can bind", func() bool { return r.bind(t, "two", "secret") == 0 })
+	await.That(t, "two can bind", func() bool { return r.bind(t, "two", "secret") == 0 })
 	if got := r.bind(t, "one", "secret"); got != 49 {
 		t.Errorf("bind of one, who was removed: %d", got)
 	}
 
 	write("users:\n- {username: three, pasword: x}\n")
 	r.reload <- os.Interrupt
-	eventually(t, "the edit is refused", func() bool {
+	await.That(t, "the edit is refused", func() bool {
 		return strings.Contains(r.log.String(), cfg.File.Path+":2: users[0].pasword: unknown key")
 	})
 	if got := r.bind(t, "two", "secret"); got != 0 {
@@ -267,7 +258,7 @@ func TestReload(t *testing.T) {
 
 	// Without a signal, it is seen by itself.
 	write("users:\n- {username: four, password: '" + hash + "'}\n")
-	eventually(t, "four can bind", func() bool { return r.bind(t, "four", "secret") == 0 })
+	await.That(t, "four can bind", func() bool { return r.bind(t, "four", "secret") == 0 })
 }
 
 func TestAdmin(t *testing.T) {
@@ -365,7 +356,7 @@ func TestShutdown(t *testing.T) {
 	told := func() string {
 		t.Helper()
 		b := make([]byte, 100)
-		socket.SetReadDeadline(time.Now().Add(patience))
+		socket.SetReadDeadline(time.Now().Add(await.Patience))
 		n, err := socket.Read(b)
 		if err != nil {
 			t.Fatal(err)
@@ -386,7 +377,7 @@ func TestShutdown(t *testing.T) {
 	if got := told(); got != "STOPPING=1" {
 		t.Errorf("systemd was told %q", got)
 	}
-	eventually(t, "the connection ends", c.IsClosing)
+	await.That(t, "the connection ends", c.IsClosing)
 	if conn, err := net.Dial("tcp", addr); err == nil {
 		conn.Close()
 		t.Error("still listening")

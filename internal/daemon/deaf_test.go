@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 	"ldapd/internal/control"
-	"ldapd/test/postgrestest"
+	"ldapd/internal/postgrestest"
 )
 
 // TestDeaf: behind a pooler that swallows notifications a replica says so
@@ -29,7 +30,7 @@ func TestDeaf(t *testing.T) {
 	}
 
 	// It takes 5 seconds to be sure.
-	eventually(t, "it says that it is deaf", func() bool { return r.book.Down() != nil })
+	await.That(t, "it says that it is deaf", func() bool { return r.book.Down() != nil })
 	st, err := service{r.Daemon}.Status(t.Context())
 	if err != nil || !strings.Contains(st.StoreError, "cannot be followed") || !strings.Contains(st.StoreError, "session mode") {
 		t.Errorf("status: %q, %v", st.StoreError, err)
@@ -64,14 +65,14 @@ func TestDeaf(t *testing.T) {
 		t.Errorf("check: %v", report.Problems)
 	}
 
-	eventually(t, "the other one knows", func() bool { return len(other.book.All()) > 0 })
+	await.That(t, "the other one knows", func() bool { return len(other.book.All()) > 0 })
 	if _, err := (service{other.Daemon}).Revoke(t.Context(), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it obeys", func() bool { return len(r.book.All()) == 0 }) // within 11 seconds
+	await.That(t, "it obeys", func() bool { return len(r.book.All()) == 0 }) // within 11 seconds
 
 	deaf.Hear(true)
-	eventually(t, "it hears", func() bool { return r.book.Down() == nil })
+	await.That(t, "it hears", func() bool { return r.book.Down() == nil })
 	if status, body := get("/readyz"); status != 200 || body != "ok\n" {
 		t.Errorf("/readyz: %d %q", status, body)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pires/go-proxyproto"
 
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -26,7 +27,7 @@ func TestProxyProtocol(t *testing.T) {
 		if _, err := c.Write(append(header, unbind...)); err != nil {
 			t.Fatal(err)
 		}
-		c.SetReadDeadline(time.Now().Add(patience))
+		c.SetReadDeadline(time.Now().Add(await.Patience))
 		if _, err := io.ReadAll(c); err != nil {
 			t.Logf("read: %v", err) // a reset is as good as an end
 		}

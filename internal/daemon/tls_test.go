@@ -11,6 +11,7 @@ import (
 
 	goldap "github.com/go-ldap/ldap/v3"
 
+	"ldapd/internal/await"
 	"ldapd/internal/certs"
 )
 
@@ -30,9 +31,9 @@ func trusting(t *testing.T, path string) *tls.Config {
 
 func (r *running) dialTLS(client *tls.Config) (*goldap.Conn, error) {
 	c, err := goldap.DialURL("ldaps://"+r.LDAPS().String(),
-		goldap.DialWithTLSConfig(client), goldap.DialWithDialer(&net.Dialer{Timeout: patience}))
+		goldap.DialWithTLSConfig(client), goldap.DialWithDialer(&net.Dialer{Timeout: await.Patience}))
 	if err == nil {
-		c.SetTimeout(patience)
+		c.SetTimeout(await.Patience)
 	}
 	return c, err
 }
@@ -94,7 +95,7 @@ func TestCertificateChanges(t *testing.T) {
 
 	after := throwAway()
 	r.reload <- os.Interrupt
-	eventually(t, "the new certificate is in use", func() bool {
+	await.That(t, "the new certificate is in use", func() bool {
 		c, err := r.dialTLS(after)
 		if err != nil {
 			return false
@@ -108,7 +109,7 @@ func TestCertificateChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.reload <- os.Interrupt
-	eventually(t, "the broken certificate is refused", func() bool {
+	await.That(t, "the broken certificate is refused", func() bool {
 		return strings.Contains(r.log.String(), "new certificate refused, the old one stays in use")
 	})
 	stays("with a broken certificate")

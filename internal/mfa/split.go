@@ -4,16 +4,14 @@ import "strings"
 
 // Split takes a code off the end of a password or a login name: it splits at
 // the last sep, if what follows has the shape of a code and what comes before
-// is not empty. Else the whole string is the head, and ok is false.
+// is not empty. Else, and with an empty sep, the whole string is the head, and
+// ok is false.
 //
 // A code is six digits (TOTP), or 8 or 12 ASCII letters and digits. 6 and 8
 // are what authentik's own outpost takes; 12 is the length of authentik's
 // static tokens by default, which the outpost cannot take. A password can have
 // that shape by chance, so the caller must also try the whole.
 func Split[S ~string](s S, sep string) (head, code S, ok bool) {
-	if sep == "" {
-		return s, "", false
-	}
 	i := strings.LastIndex(string(s), sep)
 	if i <= 0 || !codeShaped(string(s[i+len(sep):])) {
 		return s, "", false

@@ -35,6 +35,14 @@ func TestSplit(t *testing.T) {
 		{"trailing blank", "secret;123456 ", ";", "secret;123456 ", "", false},
 		{"digits that are not ASCII", "secret;١٢٣", ";", "secret;١٢٣", "", false},
 		{"code not last", "secret;123456;x", ";", "secret;123456;x", "", false},
+		{"first and last digit", "secret;090909", ";", "secret", "090909", true},
+		{"first and last letters", "secret;azAZ09az", ";", "secret", "azAZ09az", true},
+		{"before the digits", "secret;0000000/", ";", "secret;0000000/", "", false},
+		{"after the digits", "secret;0000000:", ";", "secret;0000000:", "", false},
+		{"before the capitals", "secret;AAAAAAA@", ";", "secret;AAAAAAA@", "", false},
+		{"after the capitals", "secret;ZZZZZZZ[", ";", "secret;ZZZZZZZ[", "", false},
+		{"before the small letters", "secret;aaaaaaa`", ";", "secret;aaaaaaa`", "", false},
+		{"after the small letters", "secret;zzzzzzz{", ";", "secret;zzzzzzz{", "", false},
 		{"underscore", "secret;abcd_fgh", ";", "secret;abcd_fgh", "", false},
 	}
 	for _, tt := range tests {

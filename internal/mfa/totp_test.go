@@ -1,11 +1,15 @@
 package mfa
 
 import (
-	"bytes"
+	"encoding/base32"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
 )
 
 // The secrets of RFC 6238, appendix B, which differ in length.
@@ -97,6 +101,53 @@ func TestMatchPeriod(t *testing.T) {
 	}
 }
 
+// TestMatchEpoch has the first periods of all, before which there is no counter.
+func TestMatchEpoch(t *testing.T) {
+	factor, err := NewTOTP(rfcSHA1, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch := time.Unix(0, 0)
+	first, err := factor.Code(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if counter, ok := factor.Match(first, epoch); !ok || counter != 0 {
+		t.Errorf("the first code: counter %d, %v", counter, ok)
+	}
+	before, err := hotp.GenerateCodeCustom(rfcSHA1, math.MaxUint64, hotp.ValidateOpts{Digits: otp.DigitsSix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if counter, ok := factor.Match(before, epoch); ok {
+		t.Errorf("the code before the first: counter %d", counter)
+	}
+}
+
+// TestNewTOTPBounds takes what is just allowed.
+func TestNewTOTPBounds(t *testing.T) {
+	for _, bytes := range []int{10, 128} {
+		secret := base32.StdEncoding.EncodeToString(make([]byte, bytes))
+		if _, err := NewTOTP(secret, Options{}); err != nil {
+			t.Errorf("%d bytes: %v", bytes, err)
+		}
+	}
+	for _, o := range []Options{
+		{Digits: 6}, {Digits: 8}, {Period: 15 * time.Second}, {Period: 5 * time.Minute},
+		{Algorithm: "sha1"}, {Algorithm: "sha256"}, {Algorithm: "sha512"},
+	} {
+		if _, err := NewTOTP(rfcSHA1, o); err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+func TestCodeOfNoSecret(t *testing.T) {
+	if code, err := (TOTP{}).Code(time.Now()); err == nil {
+		t.Errorf("code %s", code)
+	}
+}
+
 func TestNewTOTPRefuses(t *testing.T) {
 	tests := []struct {
 		name, secret string
@@ -136,43 +187,5 @@ func TestTOTPPrintsNoSecret(t *testing.T) {
 		if s := fmt.Sprintf(format, factor); s != "***" {
 			t.Errorf("%s gives %s", format, s)
 		}
-	}
-}
-
-func TestEnroll(t *testing.T) {
-	e, err := Enroll("ldapd", "alice@example.org", bytes.NewReader(bytes.Repeat([]byte{7}, 20)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "A4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYH"; e.Secret != want {
-		t.Errorf("secret %s, want %s", e.Secret, want)
-	}
-	for _, part := range []string{"otpauth://totp/ldapd:alice@example.org?", "secret=" + e.Secret, "issuer=ldapd", "period=30", "digits=6", "algorithm=SHA1"} {
-		if !strings.Contains(e.URL, part) {
-			t.Errorf("%s: no %s", e.URL, part)
-		}
-	}
-	if _, err := NewTOTP(e.Secret, Options{}); err != nil {
-		t.Error(err)
-	}
-	drawn, err := e.QR()
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSuffix(drawn, "\n"), "\n")
-	modules := strings.Count(strings.NewReplacer("▀", " ", "▄", " ", "█", " ").Replace(lines[0]), " ")
-	if len(lines) < 15 || modules < 25 || modules > 2*len(lines) {
-		t.Errorf("%d lines of %d modules", len(lines), modules)
-	}
-}
-
-func TestEnrollRefuses(t *testing.T) {
-	for _, tt := range [][2]string{{"", "alice"}, {"ldapd", ""}, {"a:b", "alice"}, {"ldapd", "a:b"}} {
-		if _, err := Enroll(tt[0], tt[1], nil); err == nil {
-			t.Errorf("issuer %q, account %q: no error", tt[0], tt[1])
-		}
-	}
-	if _, err := Enroll("ldapd", "alice", bytes.NewReader(nil)); err == nil {
-		t.Error("no error without randomness")
 	}
 }

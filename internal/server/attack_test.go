@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ber"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
@@ -30,7 +31,7 @@ func (f *fixture) dialFrom(n byte) *client {
 		f.t.Fatal(err)
 	}
 	c := &client{t: f.t, Conn: nc}
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(await.Patience))
 	f.t.Cleanup(func() { nc.Close() })
 	return c
 }
@@ -39,7 +40,7 @@ func (f *fixture) dialFrom(n byte) *client {
 func (c *client) open() bool {
 	c.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := c.Conn.Read(make([]byte, 1))
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(await.Patience))
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
@@ -53,7 +54,7 @@ func TestSilentConnectionsShutNobodyOut(t *testing.T) {
 			silent = append(silent, f.dialFrom(n+2))
 		}
 	}
-	await(t, "all places are taken", func() bool { return f.metric("ldapd_connections") == total })
+	await.That(t, "all places are taken", func() bool { return f.metric("ldapd_connections") == total })
 	for range 3 {
 		f.dialBound().Close()
 		f.dialFrom(9).exchange(bindAlice, okBind)
@@ -104,7 +105,7 @@ func TestIdleBoundConnectionsMakeRoom(t *testing.T) {
 	for range 4 {
 		f.dialBound()
 	}
-	await(t, "another address gets in", func() bool {
+	await.That(t, "another address gets in", func() bool {
 		c := f.dialFrom(2)
 		defer c.Close()
 		_, _ = c.Write(lit(t, bindAlice))
@@ -339,7 +340,7 @@ func TestUnfinishedRequests(t *testing.T) {
 		h.Close()
 	}
 	// And all of it comes back.
-	await(t, "the others are gone", func() bool { return f.metric("ldapd_connections") == 1 })
+	await.That(t, "the others are gone", func() bool { return f.metric("ldapd_connections") == 1 })
 	for range 10 {
 		c := f.dialFrom(2)
 		c.exchange(bindAlice, okBind)
@@ -357,7 +358,7 @@ func TestUnfinishedRequestsBeforeABind(t *testing.T) {
 	for n := range byte(90) {
 		_, _ = f.dialFrom(n + 2).Write(begun) // may be cut meanwhile
 	}
-	await(t, "there is no more room", func() bool { return f.metric("ldapd_connections_refused_total", "unfinished") > 60 })
+	await.That(t, "there is no more room", func() bool { return f.metric("ldapd_connections_refused_total", "unfinished") > 60 })
 	c := f.dialBound()
 	c.sendBytes(lit(t, searchFor(4, strings.Repeat("x", 1<<20-1<<10))))
 	if m := c.recv(); len(m) < 1<<20-2<<10 {
@@ -402,7 +403,7 @@ func TestLogOfAFlood(t *testing.T) {
 	for range 100 {
 		f.dialFrom(3).send("'GET / HTTP/1.1' 0d 0a")
 	}
-	await(t, "all are gone", func() bool { return f.metric("ldapd_connections_refused_total", "protocol") == 100 })
+	await.That(t, "all are gone", func() bool { return f.metric("ldapd_connections_refused_total", "protocol") == 100 })
 	receive(t, "Shutdown", f.shutdown(t.Context()))
 	count := map[string]int{}
 	var sums []map[string]any

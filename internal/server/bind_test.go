@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -112,9 +113,9 @@ func TestHangUpDuringBind(t *testing.T) {
 	})
 	c := f.dial()
 	c.send(bindAlice)
-	receive(t, "bind", began)
+	await.Receive(t, "bind", began)
 	c.Close()
-	if err := receive(t, "the end of the bind", ended); err != context.Canceled {
+	if err := await.Receive(t, "the end of the bind", ended); err != context.Canceled {
 		t.Errorf("the bind ended by %v", err)
 	}
 }

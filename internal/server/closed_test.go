@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -156,7 +157,7 @@ func TestClosed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := tt.start(t, tt.cfg)
 			tt.end(f, f.dial())
-			await(t, "the connection ends", func() bool { return f.watch.ended() == 1 && f.metric("ldapd_connections") == 0 })
+			await.That(t, "the connection ends", func() bool { return f.watch.ended() == 1 && f.metric("ldapd_connections") == 0 })
 		})
 	}
 }
@@ -168,17 +169,17 @@ func TestClosedAfterTheLastOperation(t *testing.T) {
 	f := start(t, server.Config{Handler: &handler{search: h.search}})
 	c := f.dialBound()
 	c.exchange(searchO, searchEntry)
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	c.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	receive(t, "Shutdown", f.shutdown(ctx))
+	await.Receive(t, "Shutdown", f.shutdown(ctx))
 	if f.watch.ended() > 0 {
 		t.Error("the connection ended while a search was running")
 	}
 	close(h.release)
-	receive(t, "the end of the search", h.ended)
-	await(t, "the connection ends", func() bool { return f.watch.ended() == 1 })
+	await.Receive(t, "the end of the search", h.ended)
+	await.That(t, "the connection ends", func() bool { return f.watch.ended() == 1 })
 }
 
 // A connection that gets no place has not begun.
@@ -197,7 +198,7 @@ func TestClosedWhenRefused(t *testing.T) {
 				}
 			}
 			first.Close()
-			await(t, "the connections end", func() bool { return f.watch.ended() == want && f.metric("ldapd_connections") == 0 })
+			await.That(t, "the connections end", func() bool { return f.watch.ended() == want && f.metric("ldapd_connections") == 0 })
 		})
 	}
 }
@@ -211,7 +212,7 @@ func TestPanicInClosed(t *testing.T) {
 	f.watch.mu.Unlock()
 	other := f.dialBound()
 	f.dialBound().Close()
-	await(t, "the connection is gone", func() bool { return f.metric("ldapd_connections") == 1 })
+	await.That(t, "the connection is gone", func() bool { return f.metric("ldapd_connections") == 1 })
 	other.expectWho("cn=alice")
 	if n := f.metric("ldapd_panics_total"); n != 1 {
 		t.Errorf("%v panics counted", n)

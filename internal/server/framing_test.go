@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -159,7 +160,7 @@ func TestWaitingConnectionKeepsLittle(t *testing.T) {
 		c.sendBytes(large)
 		c.expect(searchDone)
 	}
-	await(t, "memory is freed", func() bool { return heap() < before+conns*size/4 })
+	await.That(t, "memory is freed", func() bool { return heap() < before+conns*size/4 })
 }
 
 // Clients exist that write every length with four octets.
@@ -205,7 +206,7 @@ func TestReadTimeout(t *testing.T) {
 		}
 		taken <- n
 	}()
-	if n := receive(t, "the cut", taken); n > 2000 {
+	if n := await.Receive(t, "the cut", taken); n > 2000 {
 		t.Errorf("%d octets were waited for", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -46,7 +47,7 @@ func FuzzConn(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(patience))
+		nc.SetDeadline(time.Now().Add(await.Patience))
 		c := &client{t: t, Conn: nc}
 		// The server may end the connection before all is written.
 		go func() {
@@ -69,7 +70,7 @@ func FuzzConn(f *testing.F) {
 			tls = msg.Op == ldap.OpExtendedResponse && len(msg.Body) == 31
 		}
 		nc.Close()
-		await(t, "the connection is gone", func() bool { return fix.metric("ldapd_connections") == 0 })
+		await.That(t, "the connection is gone", func() bool { return fix.metric("ldapd_connections") == 0 })
 		if fix.metric("ldapd_panics_total") != 0 {
 			t.Fatal("panic")
 		}

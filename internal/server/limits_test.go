@@ -10,6 +10,7 @@ import (
 	"github.com/pires/go-proxyproto"
 	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -50,7 +51,7 @@ func TestConnectionLimits(t *testing.T) {
 			}
 			first.expectWho("cn=alice")
 			second.Close()
-			await(t, "another connection is served", func() bool {
+			await.That(t, "another connection is served", func() bool {
 				c, ok := f.accepted()
 				if !ok {
 					c.Close()
@@ -106,7 +107,7 @@ func TestProxyProtocol(t *testing.T) {
 			}
 			c.send(tt.header, bindAlice, searchO)
 			c.expect(okBind, searchDone)
-			if got := receive(t, "search", addrs); got.String() != tt.want {
+			if got := await.Receive(t, "search", addrs); got.String() != tt.want {
 				t.Errorf("RemoteAddr is %s, want %s", got, tt.want)
 			}
 		})
@@ -123,7 +124,7 @@ func TestProxyProtocol(t *testing.T) {
 		if _, ok := f.accepted("'PROXY TCP4 nonsense' 0d 0a"); ok {
 			t.Error("served")
 		}
-		await(t, "the log says why", func() bool {
+		await.That(t, "the log says why", func() bool {
 			closed := f.logs.FilterMessage("connection closed").FilterLevelExact(zapcore.InfoLevel).All()
 			return len(closed) == 1 && strings.HasPrefix(fmt.Sprint(closed[0].ContextMap()["reason"]), "proxyproto: ")
 		})
@@ -152,7 +153,7 @@ func TestNoAddress(t *testing.T) {
 	c.exchange(bindAlice, okBind)
 	c.expectWho("cn=alice")
 	c.Close()
-	await(t, "the connection is gone", func() bool { return f.metric("ldapd_connections") == 0 })
+	await.That(t, "the connection is gone", func() bool { return f.metric("ldapd_connections") == 0 })
 }
 
 // pipeListener accepts what is put in.

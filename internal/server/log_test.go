@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -48,7 +49,7 @@ func TestLog(t *testing.T) {
 	c.exchange("30 0c 02 01 09 4a 07 'cn=gone'", result(9, 0x6b, 53, "read-only: entries are changed where they come from, not over LDAP"))
 	c.send(unbind)
 	c.expectEnd()
-	await(t, "the connection is gone", func() bool { return f.logs.FilterMessage("connection closed").Len() == 1 })
+	await.That(t, "the connection is gone", func() bool { return f.logs.FilterMessage("connection closed").Len() == 1 })
 	got := f.text.lines(t)
 	want := []string{
 		"connection opened map[conn:1 tls:false]",

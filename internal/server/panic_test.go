@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -45,7 +46,7 @@ func TestPanic(t *testing.T) {
 			if n := f.logs.FilterMessage("panic while serving a connection").Len(); n != 1 {
 				t.Errorf("%d panics logged", n)
 			}
-			await(t, "the connection is gone", func() bool { return f.metric("ldapd_connections") == 1 })
+			await.That(t, "the connection is gone", func() bool { return f.metric("ldapd_connections") == 1 })
 		})
 	}
 }

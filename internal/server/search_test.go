@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ber"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
@@ -118,12 +119,12 @@ func TestAbandon(t *testing.T) {
 	f := start(t, server.Config{Handler: &handler{search: h.search}})
 	c := f.dialBound()
 	c.exchange(searchO, searchEntry)
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	c.send("30 07 02 01 05 50 02 00 63") // nothing of this id
 	c.send(abandon4, abandon4)
 	c.expectWho("cn=alice") // the abandon has been read
 	h.release <- struct{}{}
-	if err := receive(t, "the end of the search", h.ended); err != server.ErrStopped {
+	if err := await.Receive(t, "the end of the search", h.ended); err != server.ErrStopped {
 		t.Errorf("the abandoned search sees %v", err)
 	}
 	c.exchange(bindAlice, okBind) // waits for the search, so nothing else can come
@@ -171,7 +172,7 @@ func TestAbandonEndless(t *testing.T) {
 			t.Fatalf("received %s", m.Op)
 		}
 	}
-	if err := receive(t, "the end of the search", ended); err != server.ErrStopped {
+	if err := await.Receive(t, "the end of the search", ended); err != server.ErrStopped {
 		t.Errorf("Commit returned %v", err)
 	}
 	c.expectWho("cn=alice")
@@ -188,12 +189,12 @@ func TestCancel(t *testing.T) {
 	c := f.dialBound()
 	c.exchange(cancel4, result(6, 0x78, 119, "no such operation in flight"))
 	c.exchange(searchO, searchEntry)
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	c.send(cancel4)
 	c.exchange("30 19 02 01 07 77 14 80 0b '1.3.6.1.1.8' 81 05 30 03 02 01 04",
 		result(7, 0x78, 120, "too late to cancel"))
 	h.release <- struct{}{}
-	if err := receive(t, "the end of the search", h.ended); err != server.ErrStopped {
+	if err := await.Receive(t, "the end of the search", h.ended); err != server.ErrStopped {
 		t.Errorf("the canceled search sees %v", err)
 	}
 	c.expect(canceled, done)
@@ -273,7 +274,7 @@ func TestOperationsLimit(t *testing.T) {
 	}
 	c.send(requests...)
 	for range limit + 1 { // one of them holds the reading goroutine
-		receive(t, "search", h.began)
+		await.Receive(t, "search", h.began)
 	}
 	close(h.release)
 	entries, done := make(map[int32]int), 0
@@ -350,11 +351,11 @@ func TestSlowReader(t *testing.T) {
 		f.dial().exchange(bindAlice, okBind)
 	}
 	for range limit + 1 {
-		if err := receive(t, "the end of a search", ended); err != server.ErrStopped {
+		if err := await.Receive(t, "the end of a search", ended); err != server.ErrStopped {
 			t.Errorf("Commit returned %v", err)
 		}
 	}
-	await(t, "the connection is gone", func() bool {
+	await.That(t, "the connection is gone", func() bool {
 		return f.logs.FilterMessage("connection closed").FilterField(connField(2)).Len() == 1
 	})
 	if n := most.Load(); n > limit+1 {

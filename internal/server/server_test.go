@@ -27,15 +27,13 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ber"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience bounds waits that end at once unless something is broken.
-const patience = 30 * time.Second
 
 // user is the Identity of the tests.
 type user string
@@ -166,7 +164,7 @@ func startOn(t testing.TB, cfg server.Config, ln net.Listener, serve func(*serve
 	served := make(chan error, 1)
 	go func() { served <- serve(f.srv, ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
 		defer cancel()
 		if err := f.srv.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -214,28 +212,6 @@ func hasLabel(m *dto.Metric, value string) bool {
 	return false
 }
 
-// await waits until cond holds.
-func await(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("gave up waiting: %s", what)
-		}
-	}
-}
-
-// receive takes from a channel.
-func receive[T any](t testing.TB, what string, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("gave up waiting: %s", what)
-		panic("unreachable")
-	}
-}
-
 // client is one connection, seen as bytes.
 type client struct {
 	t testing.TB
@@ -250,7 +226,7 @@ func (f *fixture) dial() *client {
 		f.t.Fatal(err)
 	}
 	c := &client{t: f.t, Conn: nc}
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(await.Patience))
 	f.t.Cleanup(func() { nc.Close() })
 	return c
 }

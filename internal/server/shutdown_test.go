@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -42,10 +43,10 @@ func TestShutdown(t *testing.T) {
 	secure.expectWho("")
 	searching := f.dialBound()
 	searching.exchange(searchO, searchEntry)
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	bindingClient := f.dial()
 	bindingClient.send("30 18 02 01 01 60 13 02 01 03 04 06 'cn=bob' 80 06 'secret'")
-	receive(t, "bind", binding)
+	await.Receive(t, "bind", binding)
 	partial := f.dial()
 	partial.send(whoAmI, "30 0c 02")
 	partial.expect(whoAmINobody)
@@ -71,7 +72,7 @@ func TestShutdown(t *testing.T) {
 	bindingClient.expectEnd()
 	partial.expect(shuttingDown)
 	partial.expectEnd()
-	if err := receive(t, "Shutdown", done); err != nil {
+	if err := await.Receive(t, "Shutdown", done); err != nil {
 		t.Errorf("Shutdown returned %v", err)
 	}
 
@@ -93,8 +94,8 @@ func TestShutdownDuringHandshake(t *testing.T) {
 	secure := startTLS(t, server.Config{})
 	c := secure.dial()
 	c.send("16 03 01 00 c8 01")
-	await(t, "the connection is counted", func() bool { return secure.metric("ldapd_connections") == 1 })
-	if err := receive(t, "Shutdown", secure.shutdown(context.Background())); err != nil {
+	await.That(t, "the connection is counted", func() bool { return secure.metric("ldapd_connections") == 1 })
+	if err := await.Receive(t, "Shutdown", secure.shutdown(context.Background())); err != nil {
 		t.Errorf("Shutdown returned %v", err)
 	}
 	expectAlert(t, c)
@@ -102,7 +103,7 @@ func TestShutdownDuringHandshake(t *testing.T) {
 	plain := start(t, server.Config{TLSConfig: serverTLS()})
 	c = plain.dial()
 	c.exchange(startTLSRequest, startTLSAnswer)
-	if err := receive(t, "Shutdown", plain.shutdown(context.Background())); err != nil {
+	if err := await.Receive(t, "Shutdown", plain.shutdown(context.Background())); err != nil {
 		t.Errorf("Shutdown returned %v", err)
 	}
 	expectAlert(t, c)
@@ -127,22 +128,22 @@ func TestShutdownTimeout(t *testing.T) {
 	searching, binding := f.dialBound(), f.dial()
 	searching.exchange(searchO, searchEntry)
 	binding.send("30 18 02 01 01 60 13 02 01 03 04 06 'cn=bob' 80 06 'secret'")
-	receive(t, "search", h.began)
-	receive(t, "bind", h.began)
+	await.Receive(t, "search", h.began)
+	await.Receive(t, "bind", h.began)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := f.shutdown(ctx)
 	cancel()
 	searching.expectEnd()
 	binding.expectEnd()
-	if err := receive(t, "the end of the bind", told); err != context.Canceled {
+	if err := await.Receive(t, "the end of the bind", told); err != context.Canceled {
 		t.Errorf("the bind sees %v", err)
 	}
 	// The search does not look; Shutdown does not wait for ever.
-	if err := receive(t, "Shutdown", done); err != context.Canceled {
+	if err := await.Receive(t, "Shutdown", done); err != context.Canceled {
 		t.Errorf("Shutdown returned %v", err)
 	}
 	close(h.release)
-	if err := receive(t, "the end of the search", h.ended); err != server.ErrStopped {
+	if err := await.Receive(t, "the end of the search", h.ended); err != server.ErrStopped {
 		t.Errorf("the search sees %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/await"
 	"ldapd/internal/ldap"
 	"ldapd/internal/server"
 )
@@ -46,14 +47,14 @@ func TestStartTLS(t *testing.T) {
 	)
 	c := f.dialBound()
 	c.exchange(compare, compareTrue)
-	if receive(t, "compare", encrypted) {
+	if await.Receive(t, "compare", encrypted) {
 		t.Error("encrypted before StartTLS")
 	}
 	c.exchange(startTLSRequest, startTLSAnswer)
 	c.upgrade()
 	c.expectWho("") // who bound in the clear does so again
 	c.exchange(compare, compareTrue)
-	if !receive(t, "compare", encrypted) {
+	if !await.Receive(t, "compare", encrypted) {
 		t.Error("not encrypted after StartTLS")
 	}
 	c.exchange(bindAlice, okBind)
@@ -83,7 +84,7 @@ func TestStartTLSWhileSearching(t *testing.T) {
 	f := start(t, server.Config{TLSConfig: serverTLS(), Handler: &handler{search: h.search}})
 	c := f.dialBound()
 	c.exchange(searchO, searchEntry)
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	c.exchange(startTLSRequest, result(3, 0x78, 1, "operations are in flight"))
 	c.expectWho("cn=alice")
 	h.release <- struct{}{}
@@ -95,7 +96,7 @@ func TestStartTLSWhileSearching(t *testing.T) {
 	// An abandoned search is over for the client.
 	c = f.dialBound()
 	c.exchange(searchO, searchEntry)
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	c.send(abandon4)
 	c.expectWho("cn=alice") // the abandon has been read
 	c.send(startTLSRequest)
@@ -261,7 +262,7 @@ func TestClientThatRejectsTheCertificate(t *testing.T) {
 	c.upgrade()
 	c.Conn = clear
 	c.send("30 05 02 01 02 42 00")
-	await(t, "the log says why", func() bool {
+	await.That(t, "the log says why", func() bool {
 		for _, e := range f.logs.FilterMessage("connection closed").All() {
 			if reason, _ := e.ContextMap()["reason"].(string); strings.Contains(reason, "rejects the certificate") {
 				return e.Level == zapcore.InfoLevel

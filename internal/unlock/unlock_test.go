@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/await"
 	"ldapd/internal/certs"
 )
 
@@ -488,9 +489,7 @@ func TestAttemptsAtTheSameTime(t *testing.T) {
 			}
 		})
 	}
-	for s.service.times() < most {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "all turns are taken", func() bool { return s.service.times() >= most })
 	if status, body := s.post(right(), "X-Forwarded-For", "192.0.2.1"); status != 503 || !strings.Contains(body, busy) {
 		t.Errorf("one more: %d\n%s", status, body)
 	}
@@ -512,9 +511,7 @@ func TestShutdownCutsOff(t *testing.T) {
 		}
 		answered <- err
 	}()
-	for s.service.times() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	await.That(t, "the turn is taken", func() bool { return s.service.times() > 0 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {

@@ -10,13 +10,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"ldapd/test/build"
 )
 
 // options is what is measured.
@@ -71,12 +72,12 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	defer os.RemoveAll(dir)
 	if o.ldapd == "" {
 		o.ldapd = filepath.Join(dir, "ldapd")
-		if err := build(ctx, o.ldapd, "ldapd/cmd/ldapd"); err != nil {
+		if err := build.Ldapd(ctx, o.ldapd); err != nil {
 			return err
 		}
 	}
 	baseline := filepath.Join(dir, "nmcclain")
-	if err := build(ctx, baseline, "ldapd/test/bench/nmcclain"); err != nil {
+	if err := build.Static(ctx, ".", baseline, "ldapd/test/bench/nmcclain"); err != nil {
 		return err
 	}
 	fmt.Fprint(out, notes)
@@ -96,15 +97,6 @@ ldapd's it is. Passwords: ldapd argon2id, already in its memory; slapd {SSHA};
 nmcclain a SHA-1 compared. No log per operation, but in the column "logging",
 which is ldapd with its default log, to a file.
 `
-
-func build(ctx context.Context, binary, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-	}
-	return nil
-}
 
 // runSize measures one size of directory.
 func runSize(ctx context.Context, o options, baseline, dir string, n int, out io.Writer) (err error) {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"ldapd/test/postgrestest"
+	"ldapd/internal/postgrestest"
 	"ldapd/test/slapdtest"
 )
 

@@ -20,11 +20,10 @@ import (
 	"github.com/go-ldap/ldap/v3"
 	"go.uber.org/goleak"
 
+	"ldapd/internal/await"
 	"ldapd/internal/control"
+	"ldapd/test/build"
 )
-
-// patience is how long anything may take before a test gives up.
-const patience = 60 * time.Second
 
 // binary is where TestMain builds ldapd.
 var binary string
@@ -39,8 +38,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "ldapd")
-	if out, err := exec.Command("go", "build", "-o", binary, "ldapd/cmd/ldapd").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build ldapd: %v\n%s", err, out)
+	if err := build.Ldapd(context.Background(), binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	code := m.Run()
@@ -114,7 +113,7 @@ func (p *process) start() {
 		close(exited)
 	}()
 	p.cmd, p.exited = cmd, exited
-	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(await.Patience); ; time.Sleep(2 * time.Millisecond) {
 		if c, err := control.Dial(p.state()); err == nil {
 			if _, err := c.Status(p.t.Context()); err == nil && p.listens() {
 				return
@@ -157,12 +156,12 @@ var errCut = errors.New("no answer")
 func (p *process) bind(l *login) (uint16, error) { return p.bindAs(l.credential()) }
 
 func (p *process) bindAs(name, password string) (uint16, error) {
-	c, err := ldap.DialURL("ldap://"+p.ldap, ldap.DialWithDialer(&net.Dialer{Timeout: patience}))
+	c, err := ldap.DialURL("ldap://"+p.ldap, ldap.DialWithDialer(&net.Dialer{Timeout: await.Patience}))
 	if err != nil {
 		return 0, errors.Join(errCut, err)
 	}
 	defer c.Close()
-	c.SetTimeout(patience)
+	c.SetTimeout(await.Patience)
 	err = c.Bind("cn="+name+",ou=users,dc=ldap,dc=goauthentik,dc=io", password)
 	var e *ldap.Error
 	switch {
@@ -204,7 +203,7 @@ func (p *process) list() map[string]int {
 
 // metric returns the sum of a metric's series.
 func (p *process) metric(name string) (sum float64, err error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: await.Patience}
 	resp, err := client.Get("http://" + p.admin + "/metrics")
 	if err != nil {
 		return 0, err
@@ -226,16 +225,6 @@ func (p *process) metric(name string) (sum float64, err error) {
 		sum += v
 	}
 	return sum, nil
-}
-
-// eventually waits for what must happen, at no time in particular.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not happen: %s", what)
-		}
-	}
 }
 
 // tail is the end of a log.

@@ -12,7 +12,8 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
-	"ldapd/test/postgrestest"
+	"ldapd/internal/await"
+	"ldapd/internal/postgrestest"
 )
 
 const (
@@ -93,7 +94,7 @@ func TestReplicas(t *testing.T) {
 
 	// With the store back both agree.
 	for _, p := range r.of {
-		eventually(t, "all is saved", func() bool { return p.saved() })
+		await.That(t, "all is saved", func() bool { return p.saved() })
 	}
 	for _, of := range r.users {
 		for _, u := range of {
@@ -127,9 +128,9 @@ type replicas struct {
 // steps waits until the workers did so many.
 func (r *replicas) steps(n int64) {
 	before := r.done.Load()
-	for deadline := time.Now().Add(patience); r.done.Load() < before+n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(await.Patience); r.done.Load() < before+n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.t.Error("the workers do not come on")
+			r.t.Error("the workers do not come on") // who must still be stopped
 			return
 		}
 	}
@@ -264,7 +265,7 @@ func (r *replicas) settled(u *user) {
 	r.t.Helper()
 	for _, p := range r.of {
 		for _, l := range u.logins {
-			eventually(r.t, u.name+" is let in", func() bool {
+			await.That(r.t, u.name+" is let in", func() bool {
 				code := r.bind(p, l)
 				if code != ldap.LDAPResultSuccess && code != ldap.LDAPResultUnavailable {
 					r.t.Fatalf("%s, granted with code %d, comes again: %d", l.name, l.counter, code)
@@ -274,7 +275,7 @@ func (r *replicas) settled(u *user) {
 		}
 		for _, l := range u.ended {
 			if l.judged() {
-				eventually(r.t, u.name+" is out", func() bool { return r.bind(p, l) != ldap.LDAPResultSuccess })
+				await.That(r.t, u.name+" is out", func() bool { return r.bind(p, l) != ldap.LDAPResultSuccess })
 			}
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/pquerna/otp/totp"
+
+	"ldapd/test/build"
 )
 
 // The demo directory's fixed facts.
@@ -54,10 +56,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "ldapd")
-	build := exec.Command("go", "build", "-o", binary, "ldapd/cmd/ldapd")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building ldapd: %v\n%s", err, out)
+	if err := build.Ldapd(context.Background(), binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

@@ -2,6 +2,6 @@
 // clients that people use. Each client has one small script, which prints what
 // it was answered, and a transcript in testdata that it must match.
 //
-// After a deliberate change, go test ./test/interop -update writes the
+// After a deliberate change, go test -C test ./interop -update writes the
 // transcripts anew; read their diff.
 package interop

@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/google/uuid"
+
+	"ldapd/internal/await"
 )
 
 // The tests named TestMust are the things without which Nextcloud does not
@@ -57,7 +59,7 @@ func (s *service) exchange(t *testing.T, request []byte) []byte {
 		return nil
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(await.Patience))
 	if _, err := c.Write(request); err != nil {
 		t.Error(err)
 		return nil

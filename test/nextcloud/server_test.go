@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 	"ldapd/internal/daemon"
 )
@@ -32,9 +33,6 @@ const (
 	agentPass  = "Passw0rd-ldapservice"
 	userFilter = "(&(objectclass=user)(memberof=cn=nextcloud-users," + groupBase + "))"
 )
-
-// patience is how long anything may take before a test gives up.
-const patience = 20 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -110,7 +108,7 @@ func (s *service) change(t *testing.T, users string) {
 	if err := os.WriteFile(s.users, []byte(users), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	timeout := time.After(patience)
+	timeout := time.After(await.Patience)
 	// The entries are loaded before the passwords, and both before the file is
 	// read again.
 	for range 2 {
@@ -134,7 +132,7 @@ func (s *service) dial(t *testing.T) *ldap.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetTimeout(patience)
+	c.SetTimeout(await.Patience)
 	t.Cleanup(func() { c.Close() })
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -76,11 +77,11 @@ func TestChanges(t *testing.T) {
 					Match: func(r *http.Request) bool { return r.URL.Query().Has("last_updated__gt") }})
 				f.ResetCounters()
 				tt.change(f)
-				eventually(t, "the change is seen", func() bool { return tt.seen(t, s, c) })
+				await.That(t, "the change is seen", func() bool { return tt.seen(t, s, c) })
 				if got := s.bind(t, userDN(alice), secret); got != tt.want {
 					t.Errorf("bind after: result %d, want %d", got, tt.want)
 				}
-				eventually(t, "both looks are done", func() bool { return third.Hits() > 0 })
+				await.That(t, "both looks are done", func() bool { return third.Hits() > 0 })
 				n := f.Counters().Requests
 				sum := n[authentiktest.Users] + n[authentiktest.OneUser] + n[authentiktest.Groups] - third.Hits()
 				t.Logf("%d requests in %d looks: %v", sum, looks, n)
@@ -101,7 +102,7 @@ func TestUnseenChanges(t *testing.T) {
 	eachVersion(t, func(t *testing.T, f *fake) {
 		s := start(t, f.env(), func(cfg *config.Config) { cfg.Authentik.Sync = time.Hour })
 		s.loaded(t, 1)
-		eventually(t, "the websocket is there", func() bool { return f.Websockets() == 1 })
+		await.That(t, "the websocket is there", func() bool { return f.Websockets() == 1 })
 		bind := func(what, pw string, want uint16) {
 			t.Helper()
 			if got := s.bind(t, userDN(alice), pw); got != want {
@@ -115,7 +116,7 @@ func TestUnseenChanges(t *testing.T) {
 		bind("old password, in doubt", secret, ldap.LDAPResultInvalidCredentials)
 		bind("new password again", "another", ldap.LDAPResultSuccess)
 		f.Deactivate(alice) // ends the session, of which outposts are told
-		eventually(t, "disabled", func() bool { return s.bind(t, userDN(alice), "another") == ldap.LDAPResultInvalidCredentials })
+		await.That(t, "disabled", func() bool { return s.bind(t, userDN(alice), "another") == ldap.LDAPResultInvalidCredentials })
 		f.DenyAccess(authentiktest.DefaultApplication, agent)
 		if got := s.bind(t, userDN(agent), secret); got != ldap.LDAPResultInsufficientAccessRights {
 			t.Errorf("no access any more: result %d", got)
@@ -133,7 +134,7 @@ func TestRefresh(t *testing.T) {
 		if got := s.bind(t, "cn="+alice+","+second, secret); got != ldap.LDAPResultInvalidCredentials {
 			t.Errorf("bind below another base: result %d", got)
 		}
-		eventually(t, "the websocket is there", func() bool { return f.Websockets() == 1 })
+		await.That(t, "the websocket is there", func() bool { return f.Websockets() == 1 })
 		f.ResetCounters()
 		f.provider(func(p *authentiktest.Provider) { p.BaseDN = second })
 		for range 50 {
@@ -143,11 +144,11 @@ func TestRefresh(t *testing.T) {
 			f.SessionEnd(strings.Repeat("0", 64)) // of nobody
 		}
 		// Each process takes its time, up to ten seconds.
-		eventually(t, "the update is heard", func() bool { return s.bind(t, "cn="+alice+","+second, secret) == ldap.LDAPResultSuccess })
+		await.That(t, "the update is heard", func() bool { return s.bind(t, "cn="+alice+","+second, secret) == ldap.LDAPResultSuccess })
 		if got := s.bind(t, userDN(alice), secret); got != ldap.LDAPResultInvalidCredentials {
 			t.Errorf("bind below the old base: result %d", got)
 		}
-		eventually(t, "the load is over", func() bool { return strings.Count(s.log.String(), " authentik read ") == 2 })
+		await.That(t, "the load is over", func() bool { return strings.Count(s.log.String(), " authentik read ") == 2 })
 		if n := f.Counters().Requests[authentiktest.Providers]; n != 1 {
 			t.Errorf("providers were read %d times for a burst of updates", n)
 		}
@@ -155,6 +156,6 @@ func TestRefresh(t *testing.T) {
 		f.provider(func(*authentiktest.Provider) {})
 		f.AddUser(authentiktest.User{Username: "new", Password: secret})
 		s.reload <- signal
-		eventually(t, "everything is read", func() bool { return s.bind(t, userDN("new"), secret) == ldap.LDAPResultSuccess })
+		await.That(t, "everything is read", func() bool { return s.bind(t, userDN("new"), secret) == ldap.LDAPResultSuccess })
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -33,7 +34,7 @@ func TestThousandBinds(t *testing.T) {
 	eachVersion(t, func(t *testing.T, f *fake) {
 		const n = 1000
 		s := start(t, f.env(), quiet, func(cfg *config.Config) { cfg.Authentik.DenialMemory = time.Hour })
-		eventually(t, "authentik is read", func() bool { return s.metric(t, "ldapd_directory_users") == 6 })
+		await.That(t, "authentik is read", func() bool { return s.metric(t, "ldapd_directory_users") == 6 })
 		for _, tt := range []struct {
 			what, pw string
 			want     uint16
@@ -53,7 +54,7 @@ func TestThousandBinds(t *testing.T) {
 					got.add(code(t, c.Bind(userDN(alice), tt.pw)))
 				})
 			}
-			eventually(t, "all wait", func() bool { return s.metric(t, "ldapd_authentik_binds_waiting") == n })
+			await.That(t, "all wait", func() bool { return s.metric(t, "ldapd_authentik_binds_waiting") == n })
 			close(release)
 			done.Wait()
 			f.ClearFaults()
@@ -96,7 +97,7 @@ func TestQueue(t *testing.T) {
 			c := s.dial(t)
 			done.Go(func() { got.add(code(t, c.Bind(userDN(fmt.Sprintf("user%06d", i)), authentiktest.PopulatePassword))) })
 		}
-		eventually(t, "the others wait", func() bool {
+		await.That(t, "the others wait", func() bool {
 			return s.metric(t, "ldapd_authentik_flows_running") == flows && s.metric(t, "ldapd_authentik_flows_waiting") == binds-flows
 		})
 		if n := f.flows(); n != flows {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 	"ldapd/internal/control"
 )
@@ -46,7 +47,7 @@ func TestOutage(t *testing.T) {
 		const clients, names = 50, 10 // a slow hash for each first bind of a name
 		f.Populate(names, 5, 1)
 		s := start(t, f.env(), unlimited, quiet, func(cfg *config.Config) { cfg.Authentik.Sync = 500 * time.Millisecond })
-		eventually(t, "authentik is read", func() bool { return s.metric(t, "ldapd_directory_users") == names+6 })
+		await.That(t, "authentik is read", func() bool { return s.metric(t, "ldapd_directory_users") == names+6 })
 
 		var phase atomic.Int64
 		stop := make(chan struct{})
@@ -62,7 +63,7 @@ func TestOutage(t *testing.T) {
 		}
 		every := func(what string, cond func(c *client) bool) {
 			t.Helper()
-			eventually(t, what, func() bool {
+			await.That(t, what, func() bool {
 				for i := range all {
 					if !cond(&all[i]) {
 						return t.Failed()
@@ -81,7 +82,7 @@ func TestOutage(t *testing.T) {
 		}
 		every("binds while authentik is down", func(c *client) bool { return c.binds[down].Load() >= 2 })
 		for i := range all {
-			eventually(t, "searches while authentik is down", func() bool { return all[i].searches.Load() >= before[i]+3 || t.Failed() })
+			await.That(t, "searches while authentik is down", func() bool { return all[i].searches.Load() >= before[i]+3 || t.Failed() })
 		}
 		phase.Store(back)
 		f.Start()
@@ -91,7 +92,7 @@ func TestOutage(t *testing.T) {
 		// What changed meanwhile is seen, too.
 		f.EditUser(alice, func(u *authentiktest.User) { u.Name = "Alice after" })
 		c := s.as(t, userDN(agent), secret)
-		eventually(t, "a change is seen", func() bool { return len(find(t, c, usersDN, "(displayName=Alice after)")) == 1 })
+		await.That(t, "a change is seen", func() bool { return len(find(t, c, usersDN, "(displayName=Alice after)")) == 1 })
 	})
 }
 
@@ -173,7 +174,7 @@ func TestStartWhileDown(t *testing.T) {
 		}
 		f.AddUser(authentiktest.User{Username: "late", Password: secret})
 		f.Start()
-		eventually(t, "a new user is found", func() bool { return len(find(t, c, usersDN, "(cn=late)")) == 1 })
+		await.That(t, "a new user is found", func() bool { return len(find(t, c, usersDN, "(cn=late)")) == 1 })
 		if got := s.bind(t, userDN("late"), secret); got != ldap.LDAPResultSuccess {
 			t.Errorf("bind of the new user: result %d", got)
 		}
@@ -211,7 +212,7 @@ func TestNotHalfLoaded(t *testing.T) {
 		f.Populate(250, 5, 1)
 		bad := f.Inject(authentiktest.Fault{Endpoint: authentiktest.Users, Skip: 3, Status: 502})
 		s := start(t, append(f.env(), "LDAPD_FILE_PATH="+usersFile(t)), quick)
-		eventually(t, "a load fails", func() bool { return s.metric(t, `ldapd_authentik_syncs_total{kind="full",result="failed"}`) >= 1 })
+		await.That(t, "a load fails", func() bool { return s.metric(t, `ldapd_authentik_syncs_total{kind="full",result="failed"}`) >= 1 })
 		if got := s.bind(t, userDN("local-service"), "pw"); got != ldap.LDAPResultUnavailable {
 			t.Errorf("bind before the first load: result %d", got)
 		}
@@ -226,7 +227,7 @@ func TestNotHalfLoaded(t *testing.T) {
 		f.Inject(authentiktest.Fault{Endpoint: authentiktest.Users, Skip: 2, Status: 502})
 		failed := s.metric(t, `ldapd_authentik_syncs_total{kind="full",result="failed"}`)
 		s.reload <- os.Interrupt
-		eventually(t, "a reload fails", func() bool {
+		await.That(t, "a reload fails", func() bool {
 			return s.metric(t, `ldapd_authentik_syncs_total{kind="full",result="failed"}`) > failed
 		})
 		if n := count(); n != 250+6+2 {
@@ -239,7 +240,7 @@ func TestNotHalfLoaded(t *testing.T) {
 		f.Inject(authentiktest.Fault{Endpoint: authentiktest.Users, Skip: 2, Times: 1, Do: func() { f.RemoveUser("user000003") }})
 		s.reload <- os.Interrupt
 		s.loaded(t, 3)
-		eventually(t, "the deleted user is gone", func() bool { return count() == 249+6+2 })
+		await.That(t, "the deleted user is gone", func() bool { return count() == 249+6+2 })
 	})
 }
 
@@ -263,7 +264,7 @@ func TestTokenRotated(t *testing.T) {
 		if got := s.bind(t, userDN(alice), secret); got != ldap.LDAPResultUnavailable {
 			t.Errorf("bind with the old token: result %d", got)
 		}
-		eventually(t, "the token is refused", func() bool { return s.metric(t, `ldapd_authentik_sync_errors_total{kind="token"}`) >= 1 })
+		await.That(t, "the token is refused", func() bool { return s.metric(t, `ldapd_authentik_sync_errors_total{kind="token"}`) >= 1 })
 		if n := len(find(t, c, usersDN, users)); n != 6 {
 			t.Errorf("%d users", n)
 		}
@@ -272,7 +273,7 @@ func TestTokenRotated(t *testing.T) {
 			t.Errorf("bind with the new token: result %d", got)
 		}
 		f.EditUser(alice, func(u *authentiktest.User) { u.Name = "Alice after" })
-		eventually(t, "a change is seen", func() bool { return len(find(t, c, usersDN, "(displayName=Alice after)")) == 1 })
+		await.That(t, "a change is seen", func() bool { return len(find(t, c, usersDN, "(displayName=Alice after)")) == 1 })
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 )
 
 // signal has everything read again, as with authentik's own outpost.
@@ -167,7 +168,7 @@ func TestCertificates(t *testing.T) {
 			}
 		})
 		s.reload <- signal
-		eventually(t, "the second certificate is shown", func() bool { got, _ := s.shown(t, "SECOND.example.org"); return got == "second" })
+		await.That(t, "the second certificate is shown", func() bool { got, _ := s.shown(t, "SECOND.example.org"); return got == "second" })
 		s.wantShown(t, "first.example.org", "first")
 		if got, _ := s.shown(t, "else.example.org"); got == "first" || got == "second" {
 			t.Errorf("for another name: %q", got)
@@ -177,7 +178,7 @@ func TestCertificates(t *testing.T) {
 		renewed.PK = first
 		f.SetKeyPair(renewed)
 		s.reload <- signal
-		eventually(t, "the renewed certificate is shown", func() bool { got, _ := s.shown(t, "first.example.org"); return got == "renewed" })
+		await.That(t, "the renewed certificate is shown", func() bool { got, _ := s.shown(t, "first.example.org"); return got == "renewed" })
 		if n := len(find(t, old, rootDN, users)); n != 6 {
 			t.Errorf("%d users on the connection from before", n)
 		}
@@ -187,7 +188,7 @@ func TestCertificates(t *testing.T) {
 		broken.PK, broken.KeyPEM = first, ""
 		f.SetKeyPair(broken)
 		s.reload <- signal
-		eventually(t, "the broken pair is refused", func() bool { return s.metric(t, `ldapd_authentik_sync_errors_total{kind="certificate"}`) >= 1 })
+		await.That(t, "the broken pair is refused", func() bool { return s.metric(t, `ldapd_authentik_sync_errors_total{kind="certificate"}`) >= 1 })
 		s.wantShown(t, "first.example.org", "renewed")
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -226,12 +227,7 @@ func TestSlowDuo(t *testing.T) {
 			f.EditUser(alice, func(u *authentiktest.User) { u.Password += "+" })
 			pw := f.User(alice).Password
 			go func() { got <- s.bind(t, userDN(alice), pw) }()
-			var push *authentiktest.Push
-			select {
-			case push = <-f.Pushes():
-			case <-time.After(patience):
-				t.Fatal("no push")
-			}
+			push := await.Receive(t, "a push", f.Pushes())
 			if push.Username != alice {
 				t.Errorf("push for %s", push.Username)
 			}
@@ -270,7 +266,7 @@ func TestHangUpStopsTheFlow(t *testing.T) {
 		if err := <-failed; err == nil {
 			t.Error("bind granted")
 		}
-		eventually(t, "the flow has ended", func() bool {
+		await.That(t, "the flow has ended", func() bool {
 			return s.metric(t, "ldapd_authentik_flows_running") == 0 && s.metric(t, "ldapd_authentik_binds_waiting") == 0
 		})
 		f.ClearFaults()

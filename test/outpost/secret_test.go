@@ -17,6 +17,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -130,7 +131,7 @@ func TestNoSecrets(t *testing.T) {
 		sent := f.Requests() // with their cookies
 		f.RotateToken()
 		s.reload <- signal
-		eventually(t, "the token is refused", func() bool { return s.metric(t, `ldapd_authentik_sync_errors_total{kind="token"}`) >= 1 })
+		await.That(t, "the token is refused", func() bool { return s.metric(t, `ldapd_authentik_sync_errors_total{kind="token"}`) >= 1 })
 		list, err := s.control(t).List(t.Context())
 		if err != nil || len(list) < 3 {
 			t.Fatalf("verified binds: %+v, %v", list, err)

@@ -18,13 +18,11 @@ import (
 	"github.com/go-ldap/ldap/v3"
 	"go.uber.org/goleak"
 
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 	"ldapd/internal/control"
 	"ldapd/internal/daemon"
 )
-
-// patience is how long anything may take before a test gives up.
-const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -114,20 +112,10 @@ func at(dir string) func(*config.Config) {
 	return func(cfg *config.Config) { cfg.StateDir = dir }
 }
 
-// eventually waits for what must happen, at no time in particular.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not happen: %s", what)
-		}
-	}
-}
-
 // loaded waits until everything was read from authentik n times.
 func (s *service) loaded(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, "authentik is read", func() bool { return strings.Count(s.log.String(), " authentik read ") >= n })
+	await.That(t, "authentik is read", func() bool { return strings.Count(s.log.String(), " authentik read ") >= n })
 }
 
 // control returns what commands ask.
@@ -176,7 +164,7 @@ func (s *service) forgetOne(t *testing.T, user string) {
 // settled waits until nothing runs that a bind began.
 func (s *service) settled(t *testing.T) {
 	t.Helper()
-	eventually(t, "nothing runs in the background", s.Settled)
+	await.That(t, "nothing runs in the background", s.Settled)
 }
 
 // scrape returns the metrics.
@@ -185,7 +173,7 @@ func (s *service) scrape(t *testing.T) string { return s.admin(t, "/metrics") }
 // admin returns a page of the admin listener.
 func (s *service) admin(t *testing.T, path string) string {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: await.Patience}
 	resp, err := client.Get("http://" + s.Admin().String() + path)
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +207,7 @@ func (s *service) dial(t *testing.T) *ldap.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetTimeout(patience)
+	c.SetTimeout(await.Patience)
 	t.Cleanup(func() { c.Close() })
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 )
 
 // site is an authentik with the users of the suite.
@@ -187,7 +188,7 @@ func (s *service) exchange(t *testing.T, request string) uint16 {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(await.Patience))
 	if _, err := c.Write([]byte(request)); err != nil {
 		t.Fatal(err)
 	}

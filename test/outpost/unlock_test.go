@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"ldapd/internal/await"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
 )
@@ -39,13 +40,13 @@ func unlockable(cfg *config.Config) {
 // bindFrom is bind by the client of an address.
 func (s *service) bindFrom(t *testing.T, addr, dn, password string) uint16 {
 	t.Helper()
-	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}, Timeout: patience}
+	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}, Timeout: await.Patience}
 	c, err := ldap.DialURL("ldap://"+s.LDAP().String(), ldap.DialWithDialer(d))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetTimeout(patience)
+	c.SetTimeout(await.Patience)
 	return code(t, c.Bind(dn, password))
 }
 
@@ -67,7 +68,7 @@ func (s *service) browser(t *testing.T, trusted []byte) *browser {
 	return &browser{
 		http: http.Client{
 			Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}},
-			Timeout:   patience,
+			Timeout:   await.Patience,
 		},
 		page: "https://" + m[1] + "/unlock",
 	}

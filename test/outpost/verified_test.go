@@ -9,6 +9,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -88,7 +89,7 @@ func TestVerifiedEnds(t *testing.T) {
 	eachVersion(t, func(t *testing.T, f *fake) {
 		s := startAt(t, f.now, f.env(), rarely, func(cfg *config.Config) { cfg.Authentik.Sync = time.Hour })
 		s.loaded(t, 1)
-		eventually(t, "the websocket is there", func() bool { return f.Websockets() == 1 })
+		await.That(t, "the websocket is there", func() bool { return f.Websockets() == 1 })
 		verify := func(users ...string) {
 			t.Helper()
 			f.later(time.Minute) // and nothing of a moment ago counts
@@ -133,13 +134,13 @@ func TestVerifiedEnds(t *testing.T) {
 		if n, err := s.control(t).Revoke(ctx, alice); n != 0 || err != nil {
 			t.Errorf("revoke of nothing: %d, %v", n, err)
 		}
-		eventually(t, "the websocket is back", func() bool { return f.Websockets() == 1 })
+		await.That(t, "the websocket is back", func() bool { return f.Websockets() == 1 })
 
 		// ended waits until ldapd has heard all that authentik said.
 		ended := func(users ...string) {
 			t.Helper()
 			f.EndSessions(agent)
-			eventually(t, "the end of a session is heard", func() bool { return !slices.Contains(s.verified(t), agent) })
+			await.That(t, "the end of a session is heard", func() bool { return !slices.Contains(s.verified(t), agent) })
 			s.settled(t)
 			if got := s.verified(t); !slices.Equal(got, users) {
 				t.Errorf("verified: %q, want %q", got, users)
@@ -181,7 +182,7 @@ func TestVerifiedEnds(t *testing.T) {
 				}
 				ended(alice)
 				down(map[string]uint16{alice: granted})
-				eventually(t, "the websocket is back", func() bool { return f.Websockets() == 1 })
+				await.That(t, "the websocket is back", func() bool { return f.Websockets() == 1 })
 			} else {
 				f.EndSessions(alice)
 				ended()

@@ -37,7 +37,7 @@ func TestMemoryCacheLogin(t *testing.T) {
 	s.stayWith(time.Hour, checkEvery, []fate{good, trouble}, browser, desktop, bobs)
 	s.warned(t)
 	s.edit(alice, "changes her password", changed)
-	s.pass(time.Hour)
+	s.Advance(time.Hour)
 	browser.use(denied)
 	desktop.use(denied)
 	s.compare("memory-cache-login")
@@ -91,7 +91,7 @@ func TestMemoryCacheClient(t *testing.T) {
 	s.until(30*day, 7*time.Hour, all...)
 	s.at(30*day + 2*time.Minute)
 	for range 2 {
-		s.pass(checkEvery)
+		s.Advance(checkEvery)
 		bobs.use(good)
 	}
 	browser.use(denied)

@@ -34,7 +34,7 @@ func TestCodeOnPassword(t *testing.T) {
 	browser = c.login("alice's browser", alice, secret, good)
 	desktop.use(good) // with the new code: Nextcloud has given it to the app password
 	s.edit(alice, "changes her password", changed)
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 	browser.use(denied)
 	desktop.use(denied)
 	s.compare("code-on-password")
@@ -68,7 +68,7 @@ func TestCodeOnPasswordGuarded(t *testing.T) {
 	secret := passAlice + ";" + s.code()
 	other.login("alice elsewhere", alice, secret, good)
 	c.login("alice's browser", alice, secret, denied)
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 	browser.use(good)
 	s.restart()
 	c.login("alice's browser", alice, secret, denied)

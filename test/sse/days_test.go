@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -40,7 +41,7 @@ func (s *story) sixtyDays(first time.Duration) {
 	// attack is somebody who has alice's password, and no code.
 	attack := func() {
 		s.Helper()
-		s.pass(20 * time.Second)
+		s.Advance(20 * time.Second)
 		c.login("attacker", alice, passAlice, denied)
 		outside.login("attacker elsewhere", alice, passAlice, denied)
 	}
@@ -100,7 +101,7 @@ func (s *story) sixtyDays(first time.Duration) {
 	// Both change their passwords.
 	s.edit(alice, "changes her password", changed)
 	s.edit(bob, "changes his password", changed)
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 	browser.use(denied)
 	bobs.use(denied)
 	bobsApp.use(denied)
@@ -125,7 +126,7 @@ func (s *story) sixtyDays(first time.Duration) {
 	s.authentik.AllowAccess(authentiktest.DefaultApplication, alice)
 	s.authentik.AllowAccess(authentiktest.DefaultApplication, bob)
 	s.tell("authentik", "alice and bob may use it again", "", "")
-	s.pass(time.Minute)
+	s.Advance(time.Minute)
 	bobs = c.login("bob's browser", bob, passBob+new, good)
 	bobsApp.use(good)
 	browser = c.login("alice's browser", alice+";"+s.code(), passAlice+new, good)
@@ -138,7 +139,7 @@ func (s *story) sixtyDays(first time.Duration) {
 	s.authentik.Deactivate(bob)
 	s.synced()
 	s.tell("authentik", "bob is disabled by an administrator", "", "")
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 	browser.use(denied)
 	desktop.use(denied)
 	bobs.use(denied)
@@ -175,12 +176,12 @@ func TestFactorDue(t *testing.T) {
 			s := newStory(t, siteOptions{threshold: tt.threshold, config: func(cfg *config.Config) { cfg.MFA.Remember.For = tt.remember }})
 			c := s.cloud("127.0.0.2", 0)
 			browser := c.login("alice's browser", alice+";"+s.code(), passAlice, good)
-			s.pass(2 * time.Hour)
+			s.Advance(2 * time.Hour)
 			tablet := c.login("alice's tablet", alice+";"+s.code(), passAlice, good)
 			s.until(20*day, 6*time.Hour, browser, tablet)
 			s.tell("", "-- two days later, with requests now and then", "", "")
 			for _, t := range []*token{browser, tablet} {
-				for end := began.Add(22 * day); !t.out && s.Now().Before(end); s.pass(checkEvery) {
+				for end := began.Add(22 * day); !t.out && s.Now().Before(end); s.Advance(checkEvery) {
 					r := t.command()
 					t.answered(r, t.request(0, r))
 				}
@@ -205,11 +206,11 @@ func TestFactorDue(t *testing.T) {
 func (s *story) collide(c *cloud, t *token) {
 	s.Helper()
 	s.tell("", "-- the attacker and alice at the same instant", "", "")
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 	goOn := c.holdLogin(1, "attacker", alice, passAlice)
 	t.use(trouble) // whose bind it is cannot be told
 	goOn(denied)
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 	goOn = t.hold(1)
 	c.login("attacker", alice, passAlice, trouble)
 	goOn(good)
@@ -219,7 +220,7 @@ func (s *story) collide(c *cloud, t *token) {
 	c.login("alice's tablet", name, passAlice, trouble)
 	goOn(denied)
 	c.login("alice's tablet", name, passAlice, good)
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 	t.use(good)
 }
 
@@ -235,7 +236,7 @@ func (s *story) outage(c *cloud, all []*token) {
 	c.login("bob", bob, passBob, good)
 	s.stop()
 	for _, t := range all {
-		s.pass(checkEvery)
+		s.Advance(checkEvery)
 		t.use(trouble)
 	}
 	s.start()
@@ -251,12 +252,12 @@ func (s *story) outage(c *cloud, all []*token) {
 // expire waits for authentik to clean expired sessions up, which ends nothing.
 func (s *story) expire(tokens ...*token) {
 	s.Helper()
-	eventually(s.T, "ldapd listens", func() bool { return s.authentik.Websockets() == 1 })
+	await.That(s.T, "ldapd listens", func() bool { return s.authentik.Websockets() == 1 })
 	const ends = "ldapd_authentik_session_ends_total"
 	before := s.metric(ends)
-	s.pass(25 * time.Hour)
+	s.Advance(25 * time.Hour)
 	s.authentik.ExpireSessions()
-	eventually(s.T, "ldapd is told of sessions that are over", func() bool { return s.metric(ends) > before })
+	await.That(s.T, "ldapd is told of sessions that are over", func() bool { return s.metric(ends) > before })
 	s.settled()
 	s.tell("authentik", "cleans sessions up that are over, and tells ldapd", "", "")
 	for _, t := range tokens {
@@ -267,24 +268,24 @@ func (s *story) expire(tokens ...*token) {
 // endSessions has an administrator end the sessions of a user.
 func (s *story) endSessions(uid string) {
 	s.Helper()
-	eventually(s.T, "ldapd listens", func() bool { return s.authentik.Websockets() == 1 })
+	await.That(s.T, "ldapd listens", func() bool { return s.authentik.Websockets() == 1 })
 	const ends = "ldapd_authentik_session_ends_total"
 	before := s.metric(ends)
 	if s.authentik.Alive(uid) == 0 {
 		s.Fatalf("no session of %s", uid)
 	}
 	s.authentik.EndSessions(uid)
-	eventually(s.T, "ldapd is told of the end of a session", func() bool { return s.metric(ends) > before })
+	await.That(s.T, "ldapd is told of the end of a session", func() bool { return s.metric(ends) > before })
 	s.settled()
 	s.tell("authentik", "an administrator ends the session of "+uid, "", "")
-	s.pass(checkEvery)
+	s.Advance(checkEvery)
 }
 
 // withdrawn waits until tokens are no longer good.
 func (s *story) withdrawn(tokens ...*token) {
 	s.Helper()
 	for range 13 {
-		s.pass(checkEvery)
+		s.Advance(checkEvery)
 		r := tokens[0].command()
 		answers := tokens[0].request(0, r)
 		if f := tokens[0].answered(r, answers); f == denied {
@@ -301,7 +302,7 @@ func (s *story) withdrawn(tokens ...*token) {
 // edit changes a user in authentik, and waits until ldapd has read it.
 func (s *story) edit(uid, what string, change func(*authentiktest.User)) {
 	s.Helper()
-	s.pass(time.Minute)
+	s.Advance(time.Minute)
 	s.authentik.EditUser(uid, change)
 	s.synced()
 	s.tell("authentik", uid+" "+what, "", "")
@@ -328,5 +329,5 @@ func (s *story) at(d time.Duration) {
 	if d = began.Add(d).Sub(s.Now()); d < 0 {
 		s.Fatalf("it is %v already", s.Now())
 	}
-	s.pass(d)
+	s.Advance(d)
 }

@@ -15,12 +15,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 	"ldapd/internal/daemon"
 )
-
-// patience is how long anything may take before a test gives up.
-const patience = time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -91,23 +89,11 @@ func startLDAPD(t *testing.T, now func() time.Time, log *buffer, env []string, c
 	return l
 }
 
-// eventually waits for what must happen, at no time in particular.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	wait := time.Millisecond
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(wait) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not happen: %s", what)
-		}
-		wait = min(2*wait, 32*time.Millisecond)
-	}
-}
-
 // metric returns the value of a series, or the sum of all of a name; 0 if there
 // is none yet.
 func (l *ldapd) metric(name string) (sum float64) {
 	l.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: await.Patience}
 	resp, err := client.Get("http://" + l.Admin().String() + "/metrics")
 	if err != nil {
 		l.t.Fatal(err)
@@ -130,7 +116,7 @@ func (l *ldapd) metric(name string) (sum float64) {
 // connections waits until so many are open.
 func (l *ldapd) connections(n int) {
 	l.t.Helper()
-	eventually(l.t, "connections are closed", func() bool { return l.metric("ldapd_connections") == float64(n) })
+	await.That(l.t, "connections are closed", func() bool { return l.metric("ldapd_connections") == float64(n) })
 }
 
 // synced waits until what was changed in authentik before is known.
@@ -138,13 +124,13 @@ func (l *ldapd) synced() {
 	l.t.Helper()
 	const looks = `ldapd_authentik_syncs_total{kind="changes",result="ok"}`
 	n := l.metric(looks)
-	eventually(l.t, "authentik is looked at", func() bool { return l.metric(looks) >= n+2 })
+	await.That(l.t, "authentik is looked at", func() bool { return l.metric(looks) >= n+2 })
 }
 
 // loaded waits until authentik was read.
 func (l *ldapd) loaded() {
 	l.t.Helper()
-	eventually(l.t, "authentik is read", func() bool { return l.metric(`ldapd_authentik_syncs_total{kind="full",result="ok"}`) > 0 })
+	await.That(l.t, "authentik is read", func() bool { return l.metric(`ldapd_authentik_syncs_total{kind="full",result="ok"}`) > 0 })
 }
 
 func (b *buffer) read() int {
@@ -158,5 +144,5 @@ func (l *ldapd) readAgain() {
 	l.t.Helper()
 	n := l.log.read()
 	l.reload <- os.Interrupt
-	eventually(l.t, "authentik is read", func() bool { return l.log.read() > n })
+	await.That(l.t, "authentik is read", func() bool { return l.log.read() > n })
 }

@@ -292,7 +292,7 @@ func (s *story) stayWith(d, every time.Duration, will []fate, tokens ...*token) 
 	for begin, end := s.Now(), s.Now().Add(d); begin.Before(end); begin = s.Now() {
 		before := s.authentik.Counters().UserFlows
 		for s.Now().Before(end) && s.Now().Sub(begin) < day {
-			s.pass(every)
+			s.Advance(every)
 			if every > checkEvery {
 				s.inStep()
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -27,7 +28,7 @@ func TestEveryFiveMinutes(t *testing.T) {
 	for d := range scheduleDays {
 		before := s.authentik.Counters().UserFlows
 		for i := range int(day / checkEvery) {
-			s.pass(checkEvery)
+			s.Advance(checkEvery)
 			s.validate(name, alice, passAlice)
 			if i%12 == 0 {
 				s.validate(bob, bob, passBob)
@@ -94,7 +95,7 @@ func (s *story) dial(from string) *ldap.Conn {
 		s.Fatal(err)
 	}
 	c := ldap.NewConn(nc, false)
-	c.SetTimeout(patience)
+	c.SetTimeout(await.Patience)
 	c.Start()
 	return c
 }

@@ -9,7 +9,9 @@ import (
 	ber "github.com/go-asn1-ber/asn1-ber"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
+	"ldapd/internal/testclock"
 )
 
 const (
@@ -22,10 +24,15 @@ const (
 	bob   = "bob"   // has none
 )
 
+const day = 24 * time.Hour
+
+// began is when every story begins, on a Monday.
+var began = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
+
 // site is an authentik and a ldapd, with the time that passes for both.
 type site struct {
 	*testing.T
-	*clock
+	*testclock.Clock
 	authentik *authentiktest.Server
 	*ldapd
 	state   string
@@ -45,7 +52,7 @@ type siteOptions struct {
 
 func newSite(t *testing.T, o siteOptions) *site {
 	t.Helper()
-	s := &site{T: t, clock: newClock(), state: filepath.Join(t.TempDir(), "state")}
+	s := &site{T: t, Clock: testclock.At(began), state: filepath.Join(t.TempDir(), "state")}
 	s.authentik = authentiktest.New(t, authentiktest.Options{Now: s.Now, CleanUp: 5 * time.Minute})
 	a := s.authentik
 	a.SetFlow(authentiktest.Flow{Slug: authentiktest.DefaultFlow, Stages: []authentiktest.Stage{
@@ -132,7 +139,7 @@ func (s *site) stop() {
 func (s *site) settled() {
 	s.Helper()
 	if s.running {
-		eventually(s.T, "what runs in the background is done", s.Settled)
+		await.That(s.T, "what runs in the background is done", s.Settled)
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *story) must(got, want fate) {
 // code returns the one-time code of alice, which was not used yet.
 func (s *story) code() string {
 	s.Helper()
-	s.pass(time.Minute)
+	s.Advance(time.Minute)
 	c := s.authentik.Code(alice)
 	s.codes[c] = fmt.Sprintf("CODE%d", len(s.codes)+1)
 	return c

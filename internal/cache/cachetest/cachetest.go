@@ -4,11 +4,11 @@ package cachetest
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"ldapd/internal/cache"
+	"ldapd/internal/testclock"
 )
 
 // Store is a store that tells how much it holds.
@@ -25,12 +25,6 @@ type Backend struct {
 	Durable bool
 	Shared  bool
 }
-
-// clock stands still until it is moved.
-type clock struct{ unix atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Unix(c.unix.Load(), 0) }
-func (c *clock) advance(d time.Duration) { c.unix.Add(int64(d / time.Second)) }
 
 // Run runs the suite; open returns a new, empty backend for each test of it.
 func Run(t *testing.T, open func(t *testing.T) Backend) {
@@ -79,16 +73,15 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 	}
 }
 
-func start(t *testing.T, b Backend) (Store, *clock) {
+func start(t *testing.T, b Backend) (Store, *testclock.Clock) {
 	t.Helper()
-	c := &clock{}
-	c.unix.Store(1_700_000_000)
+	c := testclock.At(time.Unix(1_700_000_000, 0))
 	return again(t, b, c), c
 }
 
-func again(t *testing.T, b Backend, c *clock) Store {
+func again(t *testing.T, b Backend, c *testclock.Clock) Store {
 	t.Helper()
-	s := b.Open(t, c.now)
+	s := b.Open(t, c.Now)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -152,7 +145,7 @@ func reopen(t *testing.T, b Backend) {
 		return
 	}
 	s, c := start(t, b)
-	ctx, until := t.Context(), c.now().Add(time.Minute)
+	ctx, until := t.Context(), c.Now().Add(time.Minute)
 	key, secret := [16]byte{1}, [16]byte{2}
 	claim(t, s, "alice", 1, until, true)
 	put(t, s, "kept", "value")
@@ -205,10 +198,10 @@ func reopen(t *testing.T, b Backend) {
 }
 
 // operations is every operation that takes a context.
-func operations(s Store, c *clock) map[string]func(context.Context) error {
+func operations(s Store, c *testclock.Clock) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"claim": func(ctx context.Context) error {
-			_, err := s.Claim(ctx, "alice", 1, c.now().Add(time.Minute))
+			_, err := s.Claim(ctx, "alice", 1, c.Now().Add(time.Minute))
 			return err
 		},
 		"load": func(ctx context.Context) error {
@@ -257,7 +250,7 @@ func cancelled(t *testing.T, b Backend) {
 			t.Errorf("%s: error %v, want %v", name, err, context.Canceled)
 		}
 	}
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), true)
+	claim(t, s, "alice", 1, c.Now().Add(time.Minute), true)
 	load(t, s, "key", "value")
 }
 

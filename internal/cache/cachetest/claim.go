@@ -18,7 +18,7 @@ func claim(t *testing.T, s Store, user string, counter int64, until time.Time, w
 
 func claimOnce(t *testing.T, b Backend) {
 	s, c := start(t, b)
-	until := c.now().Add(time.Minute)
+	until := c.Now().Add(time.Minute)
 	claim(t, s, "alice", 1, until, true)
 	claim(t, s, "alice", 1, until, false)
 	claim(t, s, "alice", 1, until.Add(time.Hour), false)
@@ -33,7 +33,7 @@ func claimOnce(t *testing.T, b Backend) {
 
 func claimAtOnce(t *testing.T, b Backend) {
 	s, c := start(t, b)
-	until := c.now().Add(time.Minute)
+	until := c.Now().Add(time.Minute)
 	var wg sync.WaitGroup
 	var fresh atomic.Int64
 	for range 32 {
@@ -55,13 +55,13 @@ func claimAtOnce(t *testing.T, b Backend) {
 
 func claimExpiry(t *testing.T, b Backend) {
 	s, c := start(t, b)
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), true)
-	claim(t, s, "alice", 2, c.now().Add(2*time.Minute), true)
-	c.advance(59 * time.Second)
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), false)
-	c.advance(2 * time.Second)
-	claim(t, s, "alice", 1, c.now().Add(time.Minute), true)
-	claim(t, s, "alice", 2, c.now().Add(time.Minute), false)
+	claim(t, s, "alice", 1, c.Now().Add(time.Minute), true)
+	claim(t, s, "alice", 2, c.Now().Add(2*time.Minute), true)
+	c.Advance(59 * time.Second)
+	claim(t, s, "alice", 1, c.Now().Add(time.Minute), false)
+	c.Advance(2 * time.Second)
+	claim(t, s, "alice", 1, c.Now().Add(time.Minute), true)
+	claim(t, s, "alice", 2, c.Now().Add(time.Minute), false)
 }
 
 func claimsBounded(t *testing.T, b Backend) {
@@ -69,9 +69,9 @@ func claimsBounded(t *testing.T, b Backend) {
 	const rounds, batch = 20, 10
 	for i := range rounds {
 		for n := range batch {
-			claim(t, s, "alice", int64(i*batch+n), c.now().Add(time.Minute), true)
+			claim(t, s, "alice", int64(i*batch+n), c.Now().Add(time.Minute), true)
 		}
-		c.advance(2 * time.Minute)
+		c.Advance(2 * time.Minute)
 	}
 	if n := length(t, s); n > 2*batch {
 		t.Fatalf("%d claims held, of which %d are of use", n, batch)
@@ -80,7 +80,7 @@ func claimsBounded(t *testing.T, b Backend) {
 
 func claimUser(t *testing.T, b Backend) {
 	s, c := start(t, b)
-	until := c.now().Add(time.Minute)
+	until := c.Now().Add(time.Minute)
 	for _, user := range []string{"", strings.Repeat("x", 1<<20)} {
 		if fresh, err := s.Claim(t.Context(), user, 1, until); err == nil || fresh {
 			t.Errorf("user id of %d bytes: %v, %v", len(user), fresh, err)

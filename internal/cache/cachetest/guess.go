@@ -56,28 +56,28 @@ func guessWindow(t *testing.T, b Backend) {
 	const window = time.Minute
 	key, one, two := [16]byte{1}, [16]byte{1}, [16]byte{2}
 	wantGuess(t, s, key, one, window, 1, true)
-	c.advance(40 * time.Second)
+	c.Advance(40 * time.Second)
 	wantGuess(t, s, key, two, window, 2, true)
-	c.advance(19 * time.Second)
+	c.Advance(19 * time.Second)
 	wantGuess(t, s, key, one, window, 2, false) // does not begin anew by that
-	c.advance(time.Second)
+	c.Advance(time.Second)
 	wantGuessed(t, s, key, one, window, 1, false)
 	wantGuessed(t, s, key, two, window, 1, true)
 	wantGuess(t, s, key, one, window, 2, true)
-	c.advance(40 * time.Second)
+	c.Advance(40 * time.Second)
 	wantGuessed(t, s, key, two, window, 1, false)
-	c.advance(20 * time.Second)
+	c.Advance(20 * time.Second)
 	wantGuessed(t, s, key, one, window, 0, false)
 
 	// A short window of one key does not end a long one of another.
 	long := [16]byte{2}
 	wantGuess(t, s, long, one, 24*time.Hour, 1, true)
 	for i := range 3 {
-		c.advance(time.Hour)
+		c.Advance(time.Hour)
 		wantGuess(t, s, numbered(i), one, time.Second, 1, true)
 	}
 	wantGuess(t, s, long, two, 24*time.Hour, 2, true)
-	c.advance(23 * time.Hour)
+	c.Advance(23 * time.Hour)
 	wantGuess(t, s, numbered(9), one, time.Second, 1, true) // clears away
 	wantGuessed(t, s, long, two, 24*time.Hour, 1, true)
 }
@@ -92,19 +92,19 @@ func guessClock(t *testing.T, b Backend) {
 			t.Run(back.String()+" "+by, func(t *testing.T) {
 				s, c := start(t, b)
 				wantGuess(t, s, key, one, window, 1, true)
-				c.advance(time.Second)
+				c.Advance(time.Second)
 				wantGuess(t, s, key, two, window, 2, true)
-				c.advance(-back)
+				c.Advance(-back)
 				if by == "guess" {
 					wantGuess(t, s, key, one, window, 2, false)
 				}
 				wantGuessed(t, s, key, two, window, 2, true)
-				c.advance(window - time.Second)
+				c.Advance(window - time.Second)
 				wantGuessed(t, s, key, two, window, 2, true)
-				c.advance(time.Second)
+				c.Advance(time.Second)
 				wantGuessed(t, s, key, two, window, 0, false)
 				for i := range 3 { // they clear away what is over
-					c.advance(2 * window)
+					c.Advance(2 * window)
 					wantGuess(t, s, numbered(i), one, window, 1, true)
 				}
 				if n := length(t, s); n > 1 {
@@ -129,7 +129,7 @@ func guessesBounded(t *testing.T, b Backend) {
 	key, most := [16]byte{0xff}, cache.MaxGuesses
 	for i := range most + 10 {
 		wantGuess(t, s, key, numbered(i), window, min(i+1, most), true)
-		c.advance(time.Second)
+		c.Advance(time.Second)
 	}
 	wantGuessed(t, s, key, numbered(9), window, most, false) // the oldest went
 	wantGuessed(t, s, key, numbered(10), window, most, true)
@@ -141,7 +141,7 @@ func guessesBounded(t *testing.T, b Backend) {
 			wantGuess(t, s, numbered(i*batch+n), [16]byte{1}, time.Minute, 1, true)
 		}
 		wantGuess(t, s, [16]byte{0xfe}, [16]byte{}, time.Minute, 1, true) // begins anew each time
-		c.advance(2 * time.Minute)
+		c.Advance(2 * time.Minute)
 	}
 	if n := length(t, s); n > 2*batch+3 {
 		t.Fatalf("%d keys held, of which %d are of use", n, batch+2)
@@ -239,9 +239,9 @@ func forgive(t *testing.T, b Backend) {
 		wantGuessed(t, s, one, [16]byte{7}, window, 0, false)
 		wantGuessed(t, s, two, [16]byte{7}, window, 2, true)
 	}
-	c.advance(30 * time.Second)
+	c.Advance(30 * time.Second)
 	wantGuess(t, s, one, [16]byte{7}, window, 1, true)
-	c.advance(30 * time.Second) // of before it was forgiven nothing is left
+	c.Advance(30 * time.Second) // of before it was forgiven nothing is left
 	wantGuess(t, s, two, [16]byte{9}, window, 1, true)
 	wantGuessed(t, s, one, [16]byte{7}, window, 1, true)
 }

@@ -204,12 +204,12 @@ func tombstonesBounded(t *testing.T, b Backend) {
 		if err := s.Revoke(t.Context(), "again"); err != nil {
 			t.Fatal(err)
 		}
-		c.advance(23 * time.Hour)
+		c.Advance(23 * time.Hour)
 		// It is a day for each.
 		if err := s.Update(t.Context(), "again", 0, become("x")); !errors.Is(err, cache.ErrRevoked) {
 			t.Fatalf("update with an old epoch after less than a day: %v", err)
 		}
-		c.advance(2 * time.Hour)
+		c.Advance(2 * time.Hour)
 	}
 	if n := length(t, s); n > 3*batch {
 		t.Errorf("%d epochs held, of which none is of use", n)

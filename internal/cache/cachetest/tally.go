@@ -47,16 +47,16 @@ func tallyWindow(t *testing.T, b Backend) {
 	key := [16]byte{1}
 	const window = time.Minute
 	wantTally(t, s, key, [16]byte{1}, window, 1)
-	c.advance(59 * time.Second)
+	c.Advance(59 * time.Second)
 	wantTally(t, s, key, [16]byte{2}, window, 2)
-	c.advance(time.Second) // the window began with the first
+	c.Advance(time.Second) // the window began with the first
 	wantTallied(t, s, key, window, 0)
 	wantTally(t, s, key, [16]byte{2}, window, 1)
 	wantTally(t, s, key, [16]byte{2}, window, 1)
 	// The clock was wrong, and is put right.
-	c.advance(-30 * time.Second)
+	c.Advance(-30 * time.Second)
 	wantTally(t, s, key, [16]byte{3}, window, 2)
-	c.advance(-24 * time.Hour)
+	c.Advance(-24 * time.Hour)
 	wantTallied(t, s, key, window, 0)
 	wantTally(t, s, key, [16]byte{3}, window, 1)
 	wantTally(t, s, key, [16]byte{4}, window, 2)
@@ -64,9 +64,9 @@ func tallyWindow(t *testing.T, b Backend) {
 	// A short window of one key does not end a long one of another.
 	long := [16]byte{2}
 	wantTally(t, s, long, [16]byte{1}, 24*time.Hour, 1)
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	wantTally(t, s, [16]byte{3}, [16]byte{1}, time.Second, 1)
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	wantTally(t, s, [16]byte{4}, [16]byte{1}, time.Second, 1)
 	wantTally(t, s, long, [16]byte{2}, 24*time.Hour, 2)
 }
@@ -102,7 +102,7 @@ func talliesBounded(t *testing.T, b Backend) {
 			wantTally(t, s, key, [16]byte{1}, time.Minute, 1)
 		}
 		wantTally(t, s, [16]byte{0xff}, [16]byte{}, time.Minute, 1) // begins anew each time
-		c.advance(2 * time.Minute)
+		c.Advance(2 * time.Minute)
 	}
 	if n := length(t, s); n > 2*batch+2 {
 		t.Fatalf("%d counters held, of which %d are of use", n, batch+1)

@@ -99,7 +99,7 @@ func sharedClaim(t *testing.T, b Backend) {
 	}
 	one, c := start(t, b)
 	two := again(t, b, c)
-	until := c.now().Add(time.Hour)
+	until := c.Now().Add(time.Hour)
 	for i := range 200 {
 		gate, fresh := make(chan struct{}), make(chan bool)
 		for _, s := range []Store{one, two} {

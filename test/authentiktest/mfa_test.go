@@ -1,4 +1,4 @@
-package authentiktest_test
+package authentiktest
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	ak "ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/testclock"
 )
 
 const validate = "ak-stage-authenticator-validate"
@@ -26,8 +27,8 @@ func refusedWith(t *testing.T, what string, a answer, field, code string) {
 
 func TestTOTP(t *testing.T) {
 	versions(t, func(t *testing.T, version string) {
-		now := newClock()
-		s := ak.New(t, ak.Options{Version: version, Now: now.now})
+		now := testclock.At(began)
+		s := ak.New(t, ak.Options{Version: version, Now: now.Now})
 		s.AddUser(ak.User{Username: "alice", Password: "secret", Devices: []ak.Device{{Class: ak.ClassTOTP, Secret: "JBSWY3DPEHPK3PXP"}}})
 		c := newClient(t, s)
 		c.toMFA("alice")
@@ -45,24 +46,24 @@ func TestTOTP(t *testing.T) {
 		want(t, "reputation", before-s.Reputation("alice", c.ip), loss)
 		e := s.Events()
 		want(t, "event", e[len(e)-1], ak.Event{Action: "login_failed", Username: "alice", IP: c.ip, Stage: validate, DeviceClass: "totp", Outpost: true})
-		now.advance(30 * time.Second)
+		now.Advance(30 * time.Second)
 		want(t, "next step", c.code(s.Code("alice")).component(), "xak-flow-redirect")
 
 		// 1, 2, 4 seconds; refusals do not count.
 		c.toMFA("alice")
 		refusedWith(t, "wrong", c.code("000000"), "code", "invalid")
-		now.advance(30 * time.Second)
+		now.Advance(30 * time.Second)
 		refusedWith(t, "wrong", c.code("000000"), "code", "invalid")
-		now.advance(1999 * time.Millisecond)
+		now.Advance(1999 * time.Millisecond)
 		refusedWith(t, "throttled", c.code(s.Code("alice")), "code", "invalid")
-		now.advance(time.Millisecond)
+		now.Advance(time.Millisecond)
 		want(t, "not any more", c.code(s.Code("alice")).component(), "xak-flow-redirect")
 	})
 }
 
 func TestTOTPToleranceAndDrift(t *testing.T) {
-	now := newClock()
-	s := ak.New(t, ak.Options{Now: now.now})
+	now := testclock.At(began)
+	s := ak.New(t, ak.Options{Now: now.Now})
 	s.AddUser(ak.User{Username: "alice", Password: "secret", Devices: []ak.Device{
 		{Class: ak.ClassTOTP, Secret: "JBSWY3DPEHPK3PXP", Digits: 8, Step: 60},
 	}})
@@ -70,7 +71,7 @@ func TestTOTPToleranceAndDrift(t *testing.T) {
 	c.toMFA("alice")
 	early := s.Code("alice")
 	want(t, "digits", len(early), 8)
-	now.advance(time.Minute)
+	now.Advance(time.Minute)
 	want(t, "a step late", c.code(early).component(), "xak-flow-redirect")
 	want(t, "drift", s.User("alice").Devices[0].Drift, -1)
 	// Drift moves the window with the device.
@@ -78,7 +79,7 @@ func TestTOTPToleranceAndDrift(t *testing.T) {
 	if slow != early {
 		t.Errorf("the device shows %s, want %s", slow, early)
 	}
-	now.advance(2 * time.Minute)
+	now.Advance(2 * time.Minute)
 	c.toMFA("alice")
 	want(t, "in the drifted window", c.code(s.Code("alice")).component(), "xak-flow-redirect")
 
@@ -87,13 +88,13 @@ func TestTOTPToleranceAndDrift(t *testing.T) {
 	}})
 	c.toMFA("bob")
 	late := s.Code("bob")
-	now.advance(30 * time.Second)
+	now.Advance(30 * time.Second)
 	refusedWith(t, "without tolerance", c.code(late), "code", "invalid")
 }
 
 func TestStaticTokens(t *testing.T) {
-	now := newClock()
-	s := ak.New(t, ak.Options{Now: now.now})
+	now := testclock.At(began)
+	s := ak.New(t, ak.Options{Now: now.Now})
 	s.AddUser(ak.User{Username: "alice", Password: "secret", Devices: []ak.Device{
 		{Class: ak.ClassStatic, Tokens: []string{"abcdefghijkl", "mnopqrstuvwx"}},
 		{Class: ak.ClassTOTP, Secret: "JBSWY3DPEHPK3PXP"},
@@ -104,7 +105,7 @@ func TestStaticTokens(t *testing.T) {
 	want(t, "left", s.User("alice").Devices[0].Tokens, []string{"mnopqrstuvwx"})
 	c.toMFA("alice")
 	refusedWith(t, "used up", c.code("abcdefghijkl"), "code", "invalid")
-	now.advance(time.Minute)
+	now.Advance(time.Minute)
 	// A good TOTP code is tried on the static device first, which counts it as
 	// a failure.
 	want(t, "totp", c.code(s.Code("alice")).component(), "xak-flow-redirect")
@@ -256,8 +257,8 @@ func TestDuoWhoseClientLeft(t *testing.T) {
 }
 
 func TestLastAuthThreshold(t *testing.T) {
-	now := newClock()
-	s := ak.New(t, ak.Options{Now: now.now})
+	now := testclock.At(began)
+	s := ak.New(t, ak.Options{Now: now.Now})
 	for _, name := range []string{"alice", "bob"} {
 		s.AddUser(ak.User{Username: name, Password: "secret", Devices: []ak.Device{{Class: ak.ClassTOTP, Secret: "JBSWY3DPEHPK3PXP"}}})
 	}
@@ -276,9 +277,9 @@ func TestLastAuthThreshold(t *testing.T) {
 	}
 	want(t, "remembered", with("alice"), "xak-flow-redirect")
 	want(t, "another user", with("bob"), validate)
-	now.advance(time.Hour - time.Second)
+	now.Advance(time.Hour - time.Second)
 	want(t, "at the end", with("alice"), "xak-flow-redirect")
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	want(t, "over", with("alice"), validate)
 	want(t, "fresh jar", c.toMFA("alice").component(), validate)
 

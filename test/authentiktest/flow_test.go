@@ -1,4 +1,4 @@
-package authentiktest_test
+package authentiktest
 
 import (
 	"crypto/sha256"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	ak "ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/testclock"
 )
 
 func versions(t *testing.T, f func(t *testing.T, version string)) {
@@ -124,8 +125,8 @@ func TestSessionIDChangesAtLogin(t *testing.T) {
 }
 
 func TestSessionExpiry(t *testing.T) {
-	now := newClock()
-	s := ak.New(t, ak.Options{Now: now.now})
+	now := testclock.At(began)
+	s := ak.New(t, ak.Options{Now: now.Now})
 	s.AddUser(ak.User{Username: "alice", Password: "secret"})
 	c := newClient(t, s)
 	c.login("alice", "secret")
@@ -136,12 +137,12 @@ func TestSessionExpiry(t *testing.T) {
 	c = newClient(t, s)
 	c.login("alice", "secret")
 	k := c.cookies[ak.CookieSession]
-	want(t, "expires", k.Expires.Sub(now.now().Truncate(time.Second)), time.Hour)
+	want(t, "expires", k.Expires.Sub(now.Now().Truncate(time.Second)), time.Hour)
 	if k.MaxAge != 3599 && k.MaxAge != 3600 {
 		t.Errorf("max-age %d", k.MaxAge)
 	}
 	want(t, "me", c.me().status, 200)
-	now.advance(2 * time.Hour)
+	now.Advance(2 * time.Hour)
 	want(t, "me when expired", c.me().status, 403)
 	want(t, "alive", []int{s.Alive("alice"), len(s.Sessions("alice"))}, []int{1, 2})
 	s.ExpireSessions()
@@ -150,30 +151,30 @@ func TestSessionExpiry(t *testing.T) {
 
 // The row of a browser session lives for a day from the last flow in it.
 func TestBrowserSessionExpiry(t *testing.T) {
-	now := newClock()
-	s := ak.New(t, ak.Options{Now: now.now, CleanUp: 2 * time.Hour})
+	now := testclock.At(began)
+	s := ak.New(t, ak.Options{Now: now.Now, CleanUp: 2 * time.Hour})
 	s.AddUser(ak.User{Username: "alice", Password: "secret"})
 	c := newClient(t, s)
 	c.login("alice", "secret")
-	now.advance(23 * time.Hour)
+	now.Advance(23 * time.Hour)
 	want(t, "me", c.me().status, 200)
-	now.advance(time.Hour - time.Microsecond)
+	now.Advance(time.Hour - time.Microsecond)
 	want(t, "me at the end of a day", c.me().status, 200)
-	now.advance(time.Microsecond)
+	now.Advance(time.Microsecond)
 	want(t, "me a day later", c.me().status, 403)
 	want(t, "alive", s.Alive("alice"), 0)
 	want(t, "not cleaned up yet", len(s.Sessions("alice")), 1)
-	now.advance(time.Hour)
+	now.Advance(time.Hour)
 	c.me()
 	want(t, "cleaned up", len(s.Sessions("alice")), 0)
 
 	c.start()
 	want(t, "anonymous", s.Alive(""), 1)
-	now.advance(20 * time.Hour)
+	now.Advance(20 * time.Hour)
 	c.start()
-	now.advance(20 * time.Hour)
+	now.Advance(20 * time.Hour)
 	want(t, "a flow keeps it", s.Alive(""), 1)
-	now.advance(4 * time.Hour)
+	now.Advance(4 * time.Hour)
 	want(t, "over", s.Alive(""), 0)
 }
 

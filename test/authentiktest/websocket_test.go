@@ -1,4 +1,4 @@
-package authentiktest_test
+package authentiktest
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package authentiktest_test
+package authentiktest
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	ak "ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/testclock"
 )
 
 func addUsers(s *ak.Server, n int) {
@@ -116,18 +117,18 @@ func TestPageDrift(t *testing.T) {
 }
 
 func TestUserFilters(t *testing.T) {
-	now := newClock()
-	s := ak.New(t, ak.Options{Now: now.now})
+	now := testclock.At(began)
+	s := ak.New(t, ak.Options{Now: now.Now})
 	all := s.AddGroup(ak.Group{Name: "all", Superuser: true})
 	s.AddGroup(ak.Group{Name: "staff", Parents: []string{"all"}})
 	s.AddGroup(ak.Group{Name: "loop"})
 	alice := s.AddUser(ak.User{Username: "alice", Name: "Alice A", Email: "a@example.org", Groups: []string{"staff"}, Roles: []string{"helper"},
 		Attributes: map[string]any{"a": map[string]any{"b": 1.0}, "upn": "x"}})
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	s.AddUser(ak.User{Username: "Bob", Name: "Bob B", Email: "b@example.org", Inactive: true, Path: "users/ext", Type: ak.External, Groups: []string{"all"},
-		LastLogin: now.now()})
-	at := now.now().Format("2006-01-02T15:04:05.000000Z")
-	now.advance(time.Second)
+		LastLogin: now.Now()})
+	at := now.Now().Format("2006-01-02T15:04:05.000000Z")
+	now.Advance(time.Second)
 	s.AddUser(ak.User{Username: "carol", Type: ak.ServiceAccount, Path: "goauthentik.io/x"})
 	const outpost = "ak-outpost-99999999999949998999999999999999"
 	c := newClient(t, s)
@@ -286,20 +287,20 @@ func TestOddDirectory(t *testing.T) {
 }
 
 func TestState(t *testing.T) {
-	now := newClock()
-	s := ak.New(t, ak.Options{Now: now.now})
+	now := testclock.At(began)
+	s := ak.New(t, ak.Options{Now: now.Now})
 	s.AddGroup(ak.Group{Name: "staff"})
 	u := s.AddUser(ak.User{Username: "alice", Password: "one", Devices: []ak.Device{{Class: ak.ClassStatic, Tokens: []string{"a", "b"}}}})
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	s.AddMember("staff", "alice")
 	want(t, "membership moves nothing", s.User("alice").LastUpdated, u.LastUpdated)
 	v := s.EditUser("alice", func(u *ak.User) { u.Email = "a@x" })
-	want(t, "saved", v.LastUpdated, now.now())
+	want(t, "saved", v.LastUpdated, now.Now())
 	want(t, "password date", v.PasswordChanged, u.PasswordChanged)
 	want(t, "groups", len(v.Groups), 1)
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	v = s.EditUser("alice", func(u *ak.User) { u.Password = "two"; u.Username = "alicia" })
-	want(t, "password date", v.PasswordChanged, now.now())
+	want(t, "password date", v.PasswordChanged, now.Now())
 	c := newClient(t, s)
 	want(t, "renamed", c.get("core/groups/").results()[0].(map[string]any)["users_obj"].([]any)[0].(map[string]any)["username"], "alicia")
 	s.RemoveMember("staff", "alicia")
@@ -312,7 +313,7 @@ func TestState(t *testing.T) {
 
 	s.AllowSetPassword(true)
 	w := s.AddUser(ak.User{Username: "bob", Password: "one"})
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	for body, status := range map[string]int{`{"password":" two "}`: 204, `{"password":"  "}`: 400, `{}`: 400} {
 		c.check.lax = status == 400
 		r := c.request("POST", fmt.Sprintf("/api/v3/core/users/%d/set_password/", w.PK), body)
@@ -320,7 +321,7 @@ func TestState(t *testing.T) {
 		want(t, body, c.do(r).status, status)
 	}
 	want(t, "password", s.User("bob").Password, "two")
-	want(t, "date", s.User("bob").PasswordChanged, now.now())
+	want(t, "date", s.User("bob").PasswordChanged, now.Now())
 }
 
 func TestOutposts(t *testing.T) {

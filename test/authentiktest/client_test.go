@@ -1,4 +1,4 @@
-package authentiktest_test
+package authentiktest
 
 import (
 	"context"
@@ -229,18 +229,8 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// clock stands still until it is moved.
-type clock struct{ at chan time.Time }
-
-func newClock() *clock {
-	c := &clock{at: make(chan time.Time, 1)}
-	c.at <- time.Date(2026, 2, 3, 4, 5, 6, 789000, time.UTC)
-	return c
-}
-
-func (c *clock) now() time.Time { t := <-c.at; c.at <- t; return t }
-
-func (c *clock) advance(d time.Duration) { c.at <- (<-c.at).Add(d) }
+// began is what clocks of tests show at first.
+var began = time.Date(2026, 2, 3, 4, 5, 6, 789000, time.UTC)
 
 func want(t *testing.T, what string, have, want any) {
 	t.Helper()
