@@ -83,7 +83,7 @@ func TestBoundConnectionsKeepTheirPlaces(t *testing.T) {
 	f := start(t, server.Config{Limits: server.Limits{Connections: 4}, Handler: &handler{search: h.search}})
 	searching, idle := f.dialBound(), f.dialBound()
 	searching.exchange(searchO, searchEntry)
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	idle.expectWho("cn=alice")
 	for range 20 {
 		f.dialFrom(2)
@@ -195,7 +195,7 @@ func TestUnbound(t *testing.T) {
 					}
 				}
 			}()
-			receive(t, "the end", ended)
+			await.Receive(t, "the end", ended)
 		}
 	})
 	t.Run("a handshake", func(t *testing.T) {
@@ -231,9 +231,9 @@ func TestUnboundWaitsForABind(t *testing.T) {
 		}}})
 	right, wrong := f.dial(), f.dial()
 	right.send(bindAlice)
-	receive(t, "bind", began)
+	await.Receive(t, "bind", began)
 	wrong.send("30 17 02 01 01 60 12 02 01 03 04 08 'cn=alice' 80 03 'xxx'")
-	receive(t, "bind", began)
+	await.Receive(t, "bind", began)
 	over := notice(52, "no bind was granted in time")
 	for range 2 { // connected later, and at an end sooner
 		f.dialFrom(2).expect(over)
@@ -289,10 +289,10 @@ func TestHandshakesTakeTurns(t *testing.T) {
 		shake(2)
 	}
 	for range 2 {
-		receive(t, "a handshake", began)
+		await.Receive(t, "a handshake", began)
 	}
 	shake(3)
-	if from := receive(t, "another address", began); from != "127.0.0.3" {
+	if from := await.Receive(t, "another address", began); from != "127.0.0.3" {
 		t.Errorf("a third handshake of %s", from)
 	}
 	close(release)
@@ -322,7 +322,7 @@ func TestUnfinishedRequests(t *testing.T) {
 		}()
 	}
 	for range 34 {
-		if !receive(t, "a connection is cut", ends) {
+		if !await.Receive(t, "a connection is cut", ends) {
 			t.Fatal("a connection has ended for no reason")
 		}
 	}
@@ -375,7 +375,7 @@ func TestUnfinishedRequestsBehindSlowOnes(t *testing.T) {
 	long := strings.Repeat("x", 300<<10)
 	c.send(searchFor(4, long))
 	c.recv()
-	receive(t, "search", h.began)
+	await.Receive(t, "search", h.began)
 	_, _ = c.Write(lit(t, searchFor(5, long))) // may be cut meanwhile
 	m, err := c.read()
 	if err == nil && !bytes.Contains(m, []byte("unfinished")) {
@@ -404,7 +404,7 @@ func TestLogOfAFlood(t *testing.T) {
 		f.dialFrom(3).send("'GET / HTTP/1.1' 0d 0a")
 	}
 	await.That(t, "all are gone", func() bool { return f.metric("ldapd_connections_refused_total", "protocol") == 100 })
-	receive(t, "Shutdown", f.shutdown(t.Context()))
+	await.Receive(t, "Shutdown", f.shutdown(t.Context()))
 	count := map[string]int{}
 	var sums []map[string]any
 	for _, e := range f.logs.All() {
