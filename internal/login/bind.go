@@ -136,7 +136,7 @@ func (b *Bind) Take(id uint64) bool {
 	switch {
 	case l == nil, l.Code == "", l.taken, t.now().Sub(l.since) > codeLife:
 		return false
-	case l.served && t.twin(l, false) == nil: // no bind is waited for
+	case t.twin(l, false) == nil: // no bind is waited for
 		return false
 	}
 	l.taken = true

@@ -162,6 +162,12 @@ func TestServe(t *testing.T) {
 	d.Closed(2)
 	d.wants("all are over")
 
+	d.search(1, "111111")
+	early := d.bind()
+	served("the search of a later bind", d.search(2, "111111"), true)
+	d.sees("the earlier bind", early, "bob/111111")
+	early.End()
+
 	one, two := d.search(1, "111111"), d.search(2, "111111")
 	served("one of two", one, true)
 	served("the other by the same id", one, true)
@@ -259,6 +265,11 @@ func TestRefused(t *testing.T) {
 		d.search(3, "")
 		d.refused()
 		d.wants("the owner's is not", "bob/123456")
+		d.Closed(2)
+		d.search(4, "654321")
+		d.refused()
+		d.search(5, "123456")
+		d.wants("and the next one had its own", "bob/123456")
 	})
 	t.Run("one that is marked, beside others that are not", func(t *testing.T) {
 		d := newDesk(t)

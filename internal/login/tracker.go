@@ -160,8 +160,8 @@ func (t *Tracker) wake(u user, w *waiting) {
 	}
 }
 
-// twin finds a search for the same login that serves a bind, or that does not;
-// it is another one if this one does not or does.
+// twin finds a search for the same login, which may be the one given, that
+// served a bind, or that did not.
 func (t *Tracker) twin(l *open, served bool) *open {
 	for _, o := range t.users[l.user].logins {
 		if o.served == served && o.Same(l.Login) {
