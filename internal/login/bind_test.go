@@ -282,6 +282,45 @@ func TestRefused(t *testing.T) {
 		d.Closed(3)
 		d.wants("it was that one's", "bob/123456")
 	})
+	t.Run("several, of which one is granted", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		d.refused()
+		d.refused() // the second try of a password, URL-decoded
+		b := d.bind()
+		_, changed := b.Logins()
+		serve(d.Tracker, 2)
+		if d.wants("the other is marked"); !isClosed(changed) {
+			t.Error("the bind was not told")
+		}
+		d.search(2, "123456")
+		d.search(3, "777777")
+		d.refused()
+		d.wants("and had its bind", "bob/123456")
+	})
+	t.Run("several, of which one is over", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		d.refused()
+		d.Closed(1)
+		d.wants("it was of that one", "bob/123456")
+		d.search(3, "777777")
+		serve(d.Tracker, 3)
+		d.wants("also later", "bob/123456")
+	})
+	t.Run("several, and the latest of many wrong passwords", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		for range 2 * maxLeft {
+			d.refused()
+		}
+		if n := len(d.users[d.bind().user].refusals); n != maxLeft {
+			t.Errorf("%d are kept, want %d", n, maxLeft)
+		}
+	})
 	t.Run("one after the other", func(t *testing.T) {
 		d := newDesk(t)
 		for i := range uint64(5) {
