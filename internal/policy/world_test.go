@@ -370,7 +370,7 @@ func (w *world) newLogin() {
 			w.cred.Proofs = w.cred.Proofs[:2]
 		}
 	})
-	w.in(w.between(time.Hour, 2*time.Hour), func() {
+	w.in(w.between(time.Minute, 3*time.Minute), func() {
 		w.cred.Proofs = w.cred.Proofs[:2] // the device is gone
 		w.newLogin()
 	})
@@ -399,7 +399,7 @@ func (w *world) guess(every time.Duration) {
 func (w *world) poll(left int) {
 	next := 50 * time.Millisecond
 	if left == 0 {
-		left, next = 50, w.between(0, 10*time.Minute)
+		left, next = 100, w.between(0, time.Minute)
 	}
 	w.arrive(&visit{who: thief, right: true})
 	w.in(next, func() { w.poll(left - 1) })
@@ -460,15 +460,15 @@ func TestOwnerAtTheSameMoment(t *testing.T) {
 // he guesses it, and not by what the owner does meanwhile. The owner is never
 // denied, and let in whenever the thief is not at work (fault 2).
 func TestThief(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(3) {
 		w := newWorld(t, seed)
 		w.owner()
 		w.in(time.Second, func() { // before the owner: who comes in a moment of his is the one that gets in
-			w.poll(50)
+			w.poll(100)
 		})
 		w.in(time.Minute, func() { w.guess(time.Duration(1+seed) * 5 * time.Second) })
-		w.run(8 * time.Hour)
-		if !w.strayed || w.tries < 100 || w.answers["owner granted"] < 100 || w.answers["owner undecided"] == 0 {
+		w.run(2 * time.Hour)
+		if !w.strayed || w.tries < 100 || w.answers["owner granted"] < 50 || w.answers["owner undecided"] == 0 {
 			t.Errorf("seed %d: %d tries, %v", seed, w.tries, w.answers)
 		}
 		w.empty()
@@ -491,7 +491,7 @@ func TestStranger(t *testing.T) {
 		if w.answers["owner granted"] < 2*288 || w.answers["stranger denied"] < 1000 || w.answers["stranger granted"] > 0 {
 			t.Errorf("seed %d: %v", seed, w.answers)
 		}
-		if n := w.answers["owner undecided"]; n > 1 { // a new login, at the moment of a stranger's: see refused
+		if n := w.answers["owner undecided"]; n > 10 { // of 700 new logins, at the moment of a stranger's: see refused
 			t.Errorf("seed %d: the owner was not let in %d times", seed, n)
 		}
 		w.empty()
