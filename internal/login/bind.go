@@ -200,8 +200,9 @@ func (b *Bind) Refused() {
 }
 
 // mayBeRefused reports that a wrong password may have come by a login search.
+// One that served a bind was granted.
 func (t *Tracker) mayBeRefused(l *open) bool {
-	return !l.served && !l.refused && !within(&t.good, marked{l.user, l.mark()}, t.now(), goodFor)
+	return !l.refused && !within(&t.good, marked{l.user, l.mark()}, t.now(), goodFor)
 }
 
 // attribute marks the logins that refusals must be of.

@@ -214,6 +214,16 @@ func TestRefused(t *testing.T) {
 		d.refused()
 		d.wants("marked")
 	})
+	t.Run("each of them has its own", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "666666")
+		d.refused()
+		serve(d.Tracker, d.search(3, "999999")) // when refusals are looked at again
+		d.search(4, "123456")
+		d.refused()
+		d.wants("the second was of the second", "bob/123456")
+	})
 	t.Run("several logins", func(t *testing.T) {
 		d := newDesk(t)
 		d.search(1, "666666")
