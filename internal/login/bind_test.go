@@ -348,6 +348,9 @@ func TestRefused(t *testing.T) {
 			d.Closed(i)
 		}
 		d.wants("those that linger had their binds", "bob/123456")
+		if n := len(d.users[d.bind().user].refusals); n > 0 {
+			t.Errorf("%d wrong passwords are kept whose login is known", n)
+		}
 	})
 	t.Run("one that serves a bind", func(t *testing.T) {
 		d := newDesk(t)
