@@ -8,7 +8,8 @@ import (
 	"ldapd/internal/recent"
 )
 
-// maxLeft bounds the rivals that are remembered of a user.
+// maxLeft bounds the rivals that are remembered of a user, and the wrong
+// passwords of which it is not known by which login they came.
 const maxLeft = 64
 
 // Bind is a bind under way that looks for its login search. End it.
@@ -141,7 +142,7 @@ func (b *Bind) Take(id uint64) bool {
 	switch {
 	case l == nil, l.Code == "", l.taken, t.now().Sub(l.since) > codeLife:
 		return false
-	case l.served && t.twin(l, false) == nil: // no bind is waited for
+	case t.twin(l, false) == nil: // no bind is waited for
 		return false
 	}
 	l.taken = true
@@ -174,42 +175,54 @@ func (b *Bind) Serve(id uint64) bool {
 	l.served = true
 	t.good.Put(marked{b.user, l.mark()}, t.now())
 	t.refused.Delete(marked{b.user, l.mark()})
+	t.attribute(l.user, t.users[l.user])
 	return true
 }
 
-// Refused says that the password of the bind is wrong. If it can only be of
-// one login, other than those that were granted before, that one is no login
-// of a bind with the right password for a while.
+// Refused says that the password of the bind is wrong. A login that it must be
+// of, other than those that were granted before, is no login of a bind with
+// the right password for a while. If it can be of several, that is seen when
+// all but one are granted.
 func (b *Bind) Refused() {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	var only *open
-	several := false
+	var of []*open
 	for _, l := range b.open() {
-		m := marked{b.user, l.mark()}
-		switch {
-		case l.refused, within(&t.good, m, now, goodFor):
-		case within(&t.refused, m, now, refusedFor):
-			t.refuse(l) // it is of this one
-			return
-		case only == nil:
-			only = l
-		case !only.Same(l.Login):
-			several = true
+		if !t.mayBeRefused(l) {
+			continue
 		}
+		if within(&t.refused, marked{b.user, l.mark()}, t.now(), refusedFor) {
+			of = []*open{l} // it comes again
+			break
+		}
+		of = append(of, l)
 	}
-	if only != nil && !several {
-		t.refuse(only)
-	}
+	w := t.users[b.user]
+	w.refusals = append(w.refusals, of)
+	w.refusals = w.refusals[max(0, len(w.refusals)-maxLeft):]
+	t.attribute(b.user, w)
 }
 
-// refuse notes that a wrong password came by a login.
-func (t *Tracker) refuse(l *open) {
-	l.refused = true
-	t.refused.Put(marked{l.user, l.mark()}, t.now())
-	t.wake(l.user, t.users[l.user])
+// mayBeRefused reports that a wrong password may have come by a login search.
+// One that served a bind was granted.
+func (t *Tracker) mayBeRefused(l *open) bool {
+	return !l.refused && !within(&t.good, marked{l.user, l.mark()}, t.now(), goodFor)
+}
+
+// attribute marks the logins that refusals must be of.
+func (t *Tracker) attribute(u user, w *waiting) {
+	for i, of := range w.refusals {
+		of = slices.DeleteFunc(of, func(l *open) bool { return !t.mayBeRefused(l) })
+		if w.refusals[i] = of; len(of) == 0 || slices.ContainsFunc(of, func(l *open) bool { return !l.Same(of[0].Login) }) {
+			continue
+		}
+		w.refusals[i] = nil
+		of[0].refused = true
+		t.refused.Put(marked{u, of[0].mark()}, t.now())
+		t.wake(u, w)
+	}
+	w.refusals = slices.DeleteFunc(w.refusals, func(of []*open) bool { return len(of) == 0 })
 }
 
 // Stray says that the bind, whose password is right, is answered without a

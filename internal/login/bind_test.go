@@ -162,6 +162,12 @@ func TestServe(t *testing.T) {
 	d.Closed(2)
 	d.wants("all are over")
 
+	d.search(1, "111111")
+	early := d.bind()
+	served("the search of a later bind", d.search(2, "111111"), true)
+	d.sees("the earlier bind", early, "bob/111111")
+	early.End()
+
 	one, two := d.search(1, "111111"), d.search(2, "111111")
 	served("one of two", one, true)
 	served("the other by the same id", one, true)
@@ -207,6 +213,16 @@ func TestRefused(t *testing.T) {
 		d.search(2, "666666")
 		d.refused()
 		d.wants("marked")
+	})
+	t.Run("each of them has its own", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "666666")
+		d.refused()
+		serve(d.Tracker, d.search(3, "999999")) // when refusals are looked at again
+		d.search(4, "123456")
+		d.refused()
+		d.wants("the second was of the second", "bob/123456")
 	})
 	t.Run("several logins", func(t *testing.T) {
 		d := newDesk(t)
@@ -259,6 +275,11 @@ func TestRefused(t *testing.T) {
 		d.search(3, "")
 		d.refused()
 		d.wants("the owner's is not", "bob/123456")
+		d.Closed(2)
+		d.search(4, "654321")
+		d.refused()
+		d.search(5, "123456")
+		d.wants("and the next one had its own", "bob/123456")
 	})
 	t.Run("one that is marked, beside others that are not", func(t *testing.T) {
 		d := newDesk(t)
@@ -270,6 +291,45 @@ func TestRefused(t *testing.T) {
 		d.refused()
 		d.Closed(3)
 		d.wants("it was that one's", "bob/123456")
+	})
+	t.Run("several, of which one is granted", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		d.refused()
+		d.refused() // the second try of a password, URL-decoded
+		b := d.bind()
+		_, changed := b.Logins()
+		serve(d.Tracker, 2)
+		if d.wants("the other is marked"); !isClosed(changed) {
+			t.Error("the bind was not told")
+		}
+		d.search(2, "123456")
+		d.search(3, "777777")
+		d.refused()
+		d.wants("and had its bind", "bob/123456")
+	})
+	t.Run("several, of which one is over", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		d.refused()
+		d.Closed(1)
+		d.wants("it was of that one", "bob/123456")
+		d.search(3, "777777")
+		serve(d.Tracker, 3)
+		d.wants("also later", "bob/123456")
+	})
+	t.Run("several, and the latest of many wrong passwords", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		for range 2 * maxLeft {
+			d.refused()
+		}
+		if n := len(d.users[d.bind().user].refusals); n != maxLeft {
+			t.Errorf("%d are kept, want %d", n, maxLeft)
+		}
 	})
 	t.Run("one after the other", func(t *testing.T) {
 		d := newDesk(t)
@@ -288,6 +348,9 @@ func TestRefused(t *testing.T) {
 			d.Closed(i)
 		}
 		d.wants("those that linger had their binds", "bob/123456")
+		if n := len(d.users[d.bind().user].refusals); n > 0 {
+			t.Errorf("%d wrong passwords are kept whose login is known", n)
+		}
 	})
 	t.Run("one that serves a bind", func(t *testing.T) {
 		d := newDesk(t)

@@ -43,6 +43,8 @@ type waiting struct {
 	logins  []*open
 	binds   map[*underway]struct{}
 	changed chan struct{} // closed when something ends
+
+	refusals [][]*open // for each, the searches that it may be of
 }
 
 // open is an open login search. It keeps its code for as long as it is open,
@@ -147,6 +149,8 @@ func (t *Tracker) end(l *open) {
 	delete(t.ids, l.ID)
 	w := t.users[l.user]
 	w.logins = slices.DeleteFunc(w.logins, func(o *open) bool { return o == l })
+	// A refusal may have been of this one, and then of no other.
+	w.refusals = slices.DeleteFunc(w.refusals, func(of []*open) bool { return slices.Contains(of, l) })
 	t.wake(l.user, w)
 }
 
@@ -160,8 +164,8 @@ func (t *Tracker) wake(u user, w *waiting) {
 	}
 }
 
-// twin finds a search for the same login that serves a bind, or that does not;
-// it is another one if this one does not or does.
+// twin finds a search for the same login, which may be the one given, that
+// served a bind, or that did not.
 func (t *Tracker) twin(l *open, served bool) *open {
 	for _, o := range t.users[l.user].logins {
 		if o.served == served && o.Same(l.Login) {

@@ -132,11 +132,8 @@ func (d *decision) find(is func(*verified.Proof) bool) *verified.Proof {
 	return nil
 }
 
-// proved returns the proof of a code at its home.
+// proved returns the proof of a code at its home; nil if there is no code.
 func (d *decision) proved(w verified.Way, codes []verified.Code, home string) *verified.Proof {
-	if len(codes) == 0 {
-		return nil
-	}
 	return d.find(func(f *verified.Proof) bool {
 		return f.Way == w && f.Code.Is(codes) && (f.Home == home || f.Home == "")
 	})
