@@ -45,6 +45,11 @@ type GuessStore interface {
 // back when it turns out right. One that was wrong does not count again for a
 // day, and after a minute it is not compared again: it would be right some time.
 //
+// Replicas that share a store do not know what is under way at the other ones.
+// So each lets one code of a user through at a time, after which it knows how
+// many there were: of n replicas that are asked at the same instant each lets
+// one more through than it should, at most.
+//
 // When so many were tried as may be in a day, no code of the user is compared
 // any more at the homes where wrong ones came from, nor where he has none that is
 // remembered.
@@ -69,6 +74,8 @@ type guess struct {
 	code, home Digest
 	at         time.Time
 	wrong      bool // somebody compared it; else it is under way, or could not be compared
+	over       bool // its bind is, and the store was asked to note it
+	told       bool // the store has noted it
 }
 
 // NewGuesses returns a counter; store may be nil.
@@ -114,6 +121,9 @@ func (g *Guesses) Begin(t Try, match bool) (wrong bool, limited *auth.Limited) {
 	if match {
 		return false, nil
 	}
+	if g.store != nil && u.busy(now) && !u.clean(home, t.Known, code) {
+		return false, &auth.Limited{Reason: auth.LimitCode}
+	}
 	u.name = t.Name
 	g.users.Put(user, u)
 	if i := u.index(code); i >= 0 {
@@ -123,8 +133,9 @@ func (g *Guesses) Begin(t Try, match bool) (wrong bool, limited *auth.Limited) {
 	return false, nil
 }
 
-// Elsewhere asks, once in a while, what other replicas and this one before its
-// restart counted. It is Begin for what they know.
+// Elsewhere asks what other replicas and this one before its restart counted:
+// for a code that counts, and else once in a while. It is Begin for what they
+// know.
 func (g *Guesses) Elsewhere(ctx context.Context, t Try) *auth.Limited {
 	if g.store == nil {
 		return nil
@@ -133,7 +144,7 @@ func (g *Guesses) Elsewhere(ctx context.Context, t Try) *auth.Limited {
 	g.mu.Lock()
 	u, _ := g.users.Get(user)
 	now := g.now()
-	ask := u != nil && now.Sub(u.asked).Abs() >= minute
+	ask := u != nil && (u.underWay(code) || now.Sub(u.asked).Abs() >= minute)
 	if ask {
 		u.asked = now
 	}
@@ -202,13 +213,17 @@ func (g *Guesses) share(ctx context.Context, t Try) (last bool) {
 			n, fresh = 0, true
 		}
 	}
+	told := n > 0
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	u, ok := g.users.Get(user)
 	if !ok {
 		return false
 	}
-	if n > 0 {
+	if i := u.index(code); i >= 0 {
+		u.all[i].over, u.all[i].told = true, told
+	}
+	if told {
 		u.shared, u.asked = n, g.now()
 	}
 	return fresh && u.total() == guessesADay
@@ -269,7 +284,22 @@ func (u *guessed) index(code Digest) int {
 	return slices.IndexFunc(u.all, func(o guess) bool { return o.code == code })
 }
 
-func (u *guessed) total() int { return max(len(u.all), u.shared) }
+// total returns how many were tried: those that the store knows of, and those
+// that it was not told of yet.
+func (u *guessed) total() int {
+	n := u.shared
+	for i := range u.all {
+		if !u.all[i].told {
+			n++
+		}
+	}
+	return max(n, len(u.all))
+}
+
+// busy reports that a code is under way.
+func (u *guessed) busy(now time.Time) bool {
+	return slices.ContainsFunc(u.all, func(o guess) bool { return !o.over && now.Sub(o.at).Abs() < minute })
+}
 
 // underWay reports that a code was let through, and that nobody has said yet
 // that it is wrong.

@@ -192,8 +192,7 @@ func TestParallelGuesses(t *testing.T) {
 // TestTriesUnderWay: all of them stay let through, to whatever step of a bind
 // asks again, and the one after them is not.
 func TestTriesUnderWay(t *testing.T) {
-	store := newGuessStore(newClock().Now)
-	g := newGuesser(t, store)
+	g := newGuesser(t, nil)
 	for i := range 10 {
 		g.Begin(at(strange, code(i)), false)
 	}
@@ -421,30 +420,101 @@ func TestGuessesOfReplicas(t *testing.T) {
 	}
 }
 
-// TestElsewhereAsksOnceAMinute: what others know is asked once a minute.
+// TestReplicasCompareInTurn: asked in parallel, two that share a store let one
+// code more through than one alone.
+func TestReplicasCompareInTurn(t *testing.T) {
+	for _, home := range []string{strange, nextcloud} {
+		c := newClock()
+		store := newGuessStore(c.Now)
+		one := guesser{t, guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now), c}
+		two := guesser{t, guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now), c}
+		seen, asked := 0, 0 // by memory, and by the backend
+		for round := range 20 {
+			var under [2][]guard.Try
+			for i := range 100 {
+				for r, g := range []guesser{one, two} {
+					try := at(home, code(200*round+2*i+r))
+					if _, limited := g.Begin(try, false); limited != nil {
+						continue
+					}
+					if seen++; g.Elsewhere(t.Context(), try) == nil {
+						under[r] = append(under[r], try)
+					}
+				}
+			}
+			for r, g := range []guesser{one, two} {
+				for _, try := range under[r] {
+					asked++
+					g.Wrong(t.Context(), try)
+				}
+			}
+		}
+		if seen > 11+1 || asked > 11 || asked < 10 {
+			t.Errorf("%q: %d codes were seen, %d compared by the backend", home, seen, asked)
+		}
+	}
+}
+
+// TestNobodyIsInTheWayForLong: a code of which nobody says what came of it keeps
+// others away for a minute, and from a home that is clean not at all.
+func TestNobodyIsInTheWayForLong(t *testing.T) {
+	g := newGuesser(t, newGuessStore(newClock().Now))
+	g.Begin(at(strange, code(1)), false)
+	for _, tt := range []struct {
+		home string
+		want bool
+	}{{strange, false}, {nextcloud, true}, {nextcloud, false}} {
+		try := at(tt.home, code(2+len(tt.home)))
+		if tt.home == nextcloud && !tt.want {
+			try.Code = "777777"
+		}
+		if _, limited := g.Begin(try, false); (limited == nil) != tt.want {
+			t.Errorf("at %q: let through %v", tt.home, limited == nil)
+		}
+	}
+	if _, limited := g.Begin(at(mailer, code(9)), true); limited != nil {
+		t.Error("one that is remembered is in the way")
+	}
+	g.clock.advance(time.Minute)
+	if _, limited := g.Begin(at(strange, code(3)), false); limited != nil {
+		t.Error("a minute later it is in the way")
+	}
+	g.Unknown(t.Context(), at(strange, code(3)))
+	if _, limited := g.Begin(at(strange, code(4)), false); limited != nil {
+		t.Error("one that could not be judged is in the way")
+	}
+}
+
+// TestElsewhereAsksOnceAMinute: for a code that counts, what others know is
+// always asked, and else once a minute.
 func TestElsewhereAsksOnceAMinute(t *testing.T) {
 	store := newGuessStore(newClock().Now)
 	g := newGuesser(t, store)
-	ask := func(calls int) {
+	ask := func(try guard.Try, calls int) {
 		t.Helper()
 		before := store.calls
-		g.Elsewhere(t.Context(), at(nextcloud, code(1)))
+		g.Elsewhere(t.Context(), try)
 		if n := store.calls - before; n != calls {
 			t.Errorf("%d questions, want %d", n, calls)
 		}
 	}
-	ask(0) // nothing was tried here
-	g.Begin(at(nextcloud, code(1)), false)
-	ask(1)
-	ask(0)
+	counts, known := at(strange, code(1)), at(nextcloud, code(2))
+	ask(known, 0) // nothing was tried here
+	g.Begin(counts, false)
+	ask(counts, 1)
+	ask(counts, 1)
+	ask(known, 0)
 	g.clock.advance(59 * time.Second)
-	ask(0)
+	ask(known, 0)
 	g.clock.advance(time.Second)
-	ask(1)
+	ask(known, 1)
+	ask(known, 0)
 	g.clock.advance(-time.Hour)
-	ask(1)
-	g.Wrong(t.Context(), at(nextcloud, code(1))) // tells, too
-	ask(0)
+	ask(known, 1)
+	g.clock.advance(time.Minute)
+	g.Wrong(t.Context(), counts) // tells, too
+	ask(known, 0)
+	ask(counts, 0)
 }
 
 // TestGuessesWhileStoreIsDown: while it is down each replica counts for itself.
@@ -504,7 +574,7 @@ func TestMatchesCostNothing(t *testing.T) {
 		g.Elsewhere(t.Context(), at(nextcloud, code(i)))
 	}
 	g.wrong(strange, 0, 9) // none of the above counts
-	if g.closed(at(strange, code(100))) || store.calls > 10 {
+	if g.closed(at(strange, code(100))) || store.calls > 2*9 {
 		t.Errorf("closed, or %d questions", store.calls)
 	}
 }
