@@ -155,7 +155,7 @@ func TestHandoverEnds(t *testing.T) {
 	h.want("raw", h.plain(nextcloud, "alice", "wrong%20"), wrongPass)
 	h.want("decoded", h.plain(nextcloud, "alice", "wrong "), wrongPass)
 	h.advance(31 * time.Second)
-	h.want("late", h.plain(nextcloud, "alice", "secret"), missing)
+	h.want("late", h.plain(nextcloud, "alice", "secret"), unpaired)
 	h.search(nextcloud, "alice;111111")
 	h.logins.Closed(conn)
 	conn = h.search(nextcloud, "alice;999999")

@@ -187,12 +187,15 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 	}
 	at := p.place(w, req.Addr, req.Peer)
 	said := p.present(w, at, auth.Secret(req.Password))
+	j := p.joining(w, at)
+	defer j.end()
 	slow, err := p.gate(ctx, w, at)
-	if err != nil {
-		return nil, err
+	var a answer
+	if err == nil {
+		a, err = p.answer(ctx, w, at, said, j, slow)
 	}
-	a, err := p.answer(ctx, w, at, said, slow)
 	if err != nil {
+		j.refused()
 		return nil, p.explain(said, err)
 	}
 	return a.identity(), nil
@@ -234,9 +237,7 @@ func (p *Pipeline) gate(ctx context.Context, w who, at place) (slow bool, err er
 
 // answer asks memory, and if that does not know, does the work, once for all
 // binds that are the same.
-func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, slow bool) (answer, error) {
-	j := p.joining(w, at)
-	defer j.end()
+func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, j *joining, slow bool) (answer, error) {
 	a, ok, err := p.recall(ctx, w, at, said, j)
 	if ok || err != nil {
 		return a, err
@@ -258,7 +259,7 @@ func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, slow 
 		if ok || err != nil {
 			return b, err
 		}
-		if !a.paired {
+		if !a.paired && a.Factor != auth.FactorDuo { // a push is confirmed for one
 			return a, nil
 		}
 	}

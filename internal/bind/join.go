@@ -2,6 +2,7 @@ package bind
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"ldapd/internal/login"
@@ -14,12 +15,21 @@ type joining struct {
 	p     *Pipeline
 	w     who
 	at    place
-	bind  *login.Bind // nil: nobody has looked yet
-	began time.Time   // when somebody first did
+	came  login.Arrival
+	bind  *login.Bind  // nil: nobody has looked yet
+	began time.Time    // when somebody first did
+	right *atomic.Bool // the password of the bind is, as whoever answers it found
 }
 
-// joining returns what finds the login searches of a user's bind; end it.
-func (p *Pipeline) joining(w who, at place) *joining { return &joining{p: p, w: w, at: at} }
+// joining returns what finds the login searches of a user's bind, which comes
+// now; end it.
+func (p *Pipeline) joining(w who, at place) *joining {
+	j := &joining{p: p, w: w, at: at, right: new(atomic.Bool)}
+	if p.Logins != nil {
+		j.came = p.Logins.Arrive()
+	}
+	return j
+}
 
 // again is the same for another who answers the bind; end both.
 func (j *joining) again() *joining {
@@ -44,7 +54,7 @@ func (j *joining) look() (open []login.Login, changed <-chan struct{}) {
 		return nil, nil
 	}
 	if j.bind == nil {
-		j.bind, j.began = p.Logins.Begin(j.at.addr, j.w.account.Base, j.w.account.UUID), p.Now()
+		j.bind, j.began = p.Logins.Begin(j.came, j.at.addr, j.w.account.Base, j.w.account.UUID), p.Now()
 	}
 	return j.bind.Logins()
 }
@@ -55,7 +65,7 @@ func (j *joining) logins() (in *policy.Logins, open []login.Login, changed <-cha
 	if j.bind == nil {
 		return new(policy.Logins), nil, nil
 	}
-	j.bind.Right()
+	j.isRight()
 	in = &policy.Logins{Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.p.Now().Sub(j.began)}
 	for i, l := range open {
 		pl := policy.Login{Group: i, Home: policy.HomeOfSearch(l.Searcher), Fresh: l.Fresh}
@@ -93,12 +103,23 @@ func (j *joining) wait(ctx context.Context, d time.Duration, changed <-chan stru
 // serve says that the bind is granted for a login search, which is then over.
 // It is false if another bind was faster.
 func (j *joining) serve(open []login.Login, one int) bool {
+	if j.bind.Serve(open[one].ID) {
+		return true
+	}
 	for i := range open {
-		if open[i].Same(open[one]) && j.bind.Serve(open[i].ID) {
+		if i != one && open[i].Same(open[one]) && j.bind.Serve(open[i].ID) {
 			return true
 		}
 	}
 	return false
+}
+
+// isRight says that the password of the bind is right.
+func (j *joining) isRight() {
+	if j.bind != nil {
+		j.right.Store(true)
+		j.bind.Right()
+	}
 }
 
 // stray says that the bind is answered without a login, though its password is
@@ -109,8 +130,12 @@ func (j *joining) stray() {
 	}
 }
 
-// refused says that the password is wrong.
+// refused says that the bind was answered, and not because its password is
+// right: so the login search that it belongs to waits for no other one.
 func (j *joining) refused() {
+	if j.right.Load() {
+		return
+	}
 	j.look()
 	if j.bind != nil {
 		j.bind.Refused()
@@ -120,8 +145,11 @@ func (j *joining) refused() {
 // take hands the code of the one login over to which the bind can belong; ok is
 // false if there is none, or its code is taken.
 func (j *joining) take(open []login.Login, one int) (id uint64, ok bool) {
+	if j.bind.Take(open[one].ID) {
+		return open[one].ID, true
+	}
 	for i := range open {
-		if open[i].Same(open[one]) && open[i].Code != "" && j.bind.Take(open[i].ID) {
+		if i != one && open[i].Same(open[one]) && j.bind.Take(open[i].ID) {
 			return open[i].ID, true
 		}
 	}

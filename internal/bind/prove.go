@@ -17,6 +17,7 @@ import (
 type paired struct {
 	login.Login
 	open []login.Login // what it was chosen from
+	one  int           // which of them it is
 	ours bool          // the code was handed over to this bind
 }
 
@@ -82,7 +83,7 @@ func (p *Pipeline) pair(ctx context.Context, at place, said said, j *joining) (w
 	case j.bind.Rivals() >= n:
 		return nil, false, p.undecided(at)
 	}
-	with = &paired{Login: open[one], open: open}
+	with = &paired{Login: open[one], open: open, one: one}
 	if id, ok := j.take(open, one); ok {
 		with.ID, with.ours = id, true
 	}
@@ -100,14 +101,14 @@ func groups(open []login.Login) []policy.Login {
 
 // await waits for all login searches but one to be over.
 func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
-	j.bind.Right()
+	j.isRight()
 	for {
 		open, changed := j.look()
 		waited := p.Now().Sub(j.began)
 		one, n := policy.Only(groups(open))
 		switch {
 		case n > 0 && one >= 0:
-			with := &paired{Login: open[one], open: open}
+			with := &paired{Login: open[one], open: open, one: one}
 			id, ok := j.take(open, one)
 			if with.ID, with.ours = id, ok; !ok || j.bind.Rivals() >= n {
 				return nil, nil
@@ -139,9 +140,6 @@ func (p *Pipeline) proveWith(ctx context.Context, w who, at place, said said, f 
 	if with != nil && with.ours && !(isDenied && denied.Password == auth.Right) {
 		j.bind.Return(with.ID) // nobody has judged the code
 	}
-	if isDenied && denied.Password == auth.Wrong {
-		j.refused()
-	}
 	if !isDenied || denied.FactorDue() {
 		if a, ok := p.byWindow(ctx, w, at, said, f, j, with, denied); ok {
 			return a, nil
@@ -150,8 +148,15 @@ func (p *Pipeline) proveWith(ctx context.Context, w who, at place, said said, f 
 	if !isDenied {
 		return answer{}, classified(err)
 	}
-	if with == nil && denied.Password == auth.Right && denied.FactorDue() {
-		j.stray()
+	if denied.Password == auth.Right && denied.FactorDue() {
+		j.isRight()
+		switch {
+		case with == nil:
+			j.stray()
+		case !with.ours && denied.Reason == auth.CodeMissing: // another bind has its code
+			j.stray()
+			return answer{}, p.undecided(at)
+		}
 	}
 	return answer{}, p.denied(ctx, w, at, said, f, with, several, denied)
 }

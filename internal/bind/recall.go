@@ -156,19 +156,10 @@ func (p *Pipeline) closeLogin(j *joining) {
 	if j.bind == nil {
 		return
 	}
-	if open, _ := j.look(); len(open) > 0 && one(open) {
-		j.serve(open, 0)
+	open, _ := j.look()
+	if one, _ := policy.Only(groups(open)); one >= 0 {
+		j.serve(open, one)
 	}
-}
-
-// one reports that all login searches are for one login.
-func one(open []login.Login) bool {
-	for i := range open {
-		if !open[i].Same(open[0]) {
-			return false
-		}
-	}
-	return true
 }
 
 // search looks for the passwords in what is kept, whatever it costs.

@@ -29,7 +29,7 @@ func (p *Pipeline) granted(ctx context.Context, w who, at place, f found, j *joi
 		a.paired = true
 		j.bind.Serve(with.ID)
 	case with != nil:
-		j.serve(with.open, 0)
+		j.serve(with.open, with.one)
 	default:
 		p.closeLogin(j)
 	}
@@ -153,7 +153,7 @@ func (p *Pipeline) byWindow(ctx context.Context, w who, at place, said said, f f
 		return answer{}, false
 	}
 	a := answer{who: w, Granted: auth.Granted{Search: c.Search, Source: auth.SourceMemory, Factor: auth.Factor(v.Window.Factor)}, paired: true}
-	j.serve(with.open, 0)
+	j.serve(with.open, with.one)
 	if denied == nil || !denied.Guess() {
 		return a, true
 	}

@@ -28,11 +28,24 @@ type underway struct {
 	by    int  // how many have not ended it
 }
 
-// Begin enters a bind of a user from an address.
-func (t *Tracker) Begin(client netip.Addr, base, uuid string) *Bind {
+// Arrival is when a bind came.
+type Arrival struct {
+	last uint64 // what was searched for until then
+	at   time.Time
+}
+
+// Arrive is to be called when a bind comes.
+func (t *Tracker) Arrive() Arrival {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.enter(&underway{t: t, user: user{client, base, uuid}, last: t.last, began: t.now()})
+	return Arrival{t.last, t.now()}
+}
+
+// Begin enters a bind of a user from an address, as of when it came.
+func (t *Tracker) Begin(a Arrival, client netip.Addr, base, uuid string) *Bind {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.enter(&underway{t: t, user: user{client, base, uuid}, last: a.last, began: a.at})
 }
 
 // Again is for another who answers the same bind, which is no rival of itself.

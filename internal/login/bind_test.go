@@ -26,7 +26,7 @@ func (d *desk) search(conn uint64, code string) uint64 {
 	return d.last
 }
 
-func (d *desk) bind() *Bind { return d.Begin(here, "dc=x", "bob") }
+func (d *desk) bind() *Bind { return d.Begin(d.Arrive(), here, "dc=x", "bob") }
 
 // refused has a bind come that is refused.
 func (d *desk) refused() {
@@ -391,9 +391,9 @@ func TestRivals(t *testing.T) {
 	more.End()
 	rivals("all did", 0)
 
-	d.Begin(there, "dc=x", "bob").Right()
-	d.Begin(here, "dc=x", "eve").Right()
-	d.Begin(there, "dc=x", "bob").Stray()
+	d.Begin(d.Arrive(), there, "dc=x", "bob").Right()
+	d.Begin(d.Arrive(), here, "dc=x", "eve").Right()
+	d.Begin(d.Arrive(), there, "dc=x", "bob").Stray()
 	rivals("elsewhere, and others", 0)
 
 	gone := d.bind()
@@ -451,7 +451,7 @@ func TestStrays(t *testing.T) {
 		}
 	}
 	strays("none", false)
-	d.Begin(there, "dc=x", "bob").Stray()
+	d.Begin(d.Arrive(), there, "dc=x", "bob").Stray()
 	strays("elsewhere", false)
 	d.bind().Stray()
 	strays("one", true)
@@ -489,7 +489,7 @@ func TestChanged(t *testing.T) {
 				d.t.Error("the second end ended something")
 			}
 		}, true},
-		{"somebody else's bind ends", func(d *desk, _ *Bind) { d.Begin(here, "dc=x", "eve").End() }, false},
+		{"somebody else's bind ends", func(d *desk, _ *Bind) { d.Begin(d.Arrive(), here, "dc=x", "eve").End() }, false},
 		{"a wrong password", func(d *desk, other *Bind) { d.Closed(2); d.refused() }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

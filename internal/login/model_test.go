@@ -312,17 +312,17 @@ func (w *world) step() string {
 		}
 		return "time"
 	case 7, 8:
-		b := w.tr.Begin(client, "dc=x", user)
+		b := w.tr.Begin(w.tr.Arrive(), client, "dc=x", user)
 		w.binds = append(w.binds, &modelBind{handles: []*Bind{b}, client: client, user: user, last: w.last, began: w.now})
 		return "bind"
 	case 9:
-		b := w.tr.Begin(client, "dc=x", user)
+		b := w.tr.Begin(w.tr.Arrive(), client, "dc=x", user)
 		b.Refused()
 		b.End()
 		w.refuse(client, user)
 		return "wrong password"
 	case 10:
-		b := w.tr.Begin(client, "dc=x", user)
+		b := w.tr.Begin(w.tr.Arrive(), client, "dc=x", user)
 		b.Stray()
 		b.End()
 		w.strays = append(w.strays, modelStray{client, user, w.now})
@@ -366,7 +366,7 @@ func (w *world) grant(client netip.Addr) string {
 	if of != nil {
 		client, user = of.client, of.res.Login.User
 	}
-	b := w.tr.Begin(client, "dc=x", user)
+	b := w.tr.Begin(w.tr.Arrive(), client, "dc=x", user)
 	defer b.End()
 	waited := of != nil && w.waits(of.group()) > 0
 	switch w.rnd.IntN(4) {
@@ -401,7 +401,7 @@ func (w *world) compare(timeStood bool) {
 	now := []*modelBind{}
 	for _, client := range modelClients {
 		for _, user := range modelUsers {
-			now = append(now, &modelBind{handles: []*Bind{w.tr.Begin(client, "dc=x", user)}, client: client, user: user, last: w.last, began: w.now})
+			now = append(now, &modelBind{handles: []*Bind{w.tr.Begin(w.tr.Arrive(), client, "dc=x", user)}, client: client, user: user, last: w.last, began: w.now})
 			want := 0
 			for _, e := range live {
 				if e.client == client && e.res.Login.User == user {

@@ -166,7 +166,7 @@ func (p *player) bind(conn uint64, client netip.Addr, name string, granted bool)
 		return
 	}
 	got := ""
-	b := p.tracker.Begin(client, account.Base, account.UUID)
+	b := p.tracker.Begin(p.tracker.Arrive(), client, account.Base, account.UUID)
 	defer b.End()
 	open, _ := b.Logins()
 	for i, l := range open {

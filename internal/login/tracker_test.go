@@ -26,7 +26,7 @@ func read(user string) search.Result { return search.Result{Read: []byte(user)} 
 
 // expected returns what a bind that comes now sees.
 func expected(t *Tracker, client netip.Addr, base, user string) []string {
-	b := t.Begin(client, base, user)
+	b := t.Begin(t.Arrive(), client, base, user)
 	defer b.End()
 	return seen(b)
 }
@@ -46,14 +46,14 @@ func names(logins []Login) (out []string) {
 
 // serve says that a bind of bob's that comes now is granted.
 func serve(t *Tracker, id uint64) bool {
-	b := t.Begin(here, "dc=x", "bob")
+	b := t.Begin(t.Arrive(), here, "dc=x", "bob")
 	defer b.End()
 	return b.Serve(id)
 }
 
 // take has a bind of bob's that comes now take a code.
 func take(t *Tracker, id uint64) bool {
-	b := t.Begin(here, "dc=x", "bob")
+	b := t.Begin(t.Arrive(), here, "dc=x", "bob")
 	defer b.End()
 	return b.Take(id)
 }
@@ -136,7 +136,7 @@ func TestExpects(t *testing.T) {
 		}
 	}
 	expects(here, "dc=x", "bob", false)
-	b := tr.Begin(here, "dc=x", "bob")
+	b := tr.Begin(tr.Arrive(), here, "dc=x", "bob")
 	expects(here, "dc=x", "bob", false) // a bind is no search
 	tr.Searched(1, here, "nc", found("bob", "bob", ""))
 	expects(here, "dc=x", "bob", true)
@@ -190,7 +190,7 @@ func TestConcurrent(t *testing.T) {
 				case 2:
 					tr.Closed(conn)
 				}
-				b := tr.Begin(here, "dc=x", user)
+				b := tr.Begin(tr.Arrive(), here, "dc=x", user)
 				again := b.Again()
 				all, _ := b.Logins()
 				for _, l := range all {
@@ -241,7 +241,7 @@ func TestMarksAreBounded(t *testing.T) {
 	for i := range 2 * maxMarks {
 		user := fmt.Sprint("user", i)
 		tr.Searched(1, here, "nc", found(user, user, fmt.Sprint(i)))
-		b := tr.Begin(here, "dc=x", user)
+		b := tr.Begin(tr.Arrive(), here, "dc=x", user)
 		b.Stray()
 		if b.Refused(); i%2 == 0 {
 			b.Serve(tr.last)
@@ -267,7 +267,7 @@ func BenchmarkBind(b *testing.B) {
 			b.Run(fmt.Sprintf("%s of %d", user, n), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					bind := tr.Begin(here, "dc=x", user)
+					bind := tr.Begin(tr.Arrive(), here, "dc=x", user)
 					bind.Logins()
 					bind.End()
 				}

@@ -201,7 +201,7 @@ func (w *world) touched(v *visit) {
 
 // arrive has a bind come.
 func (w *world) arrive(v *visit) {
-	v.bind, v.begin = w.tracker.Begin(nextcloud, "dc=x", "bob"), w.now
+	v.bind, v.begin = w.tracker.Begin(w.tracker.Arrive(), nextcloud, "dc=x", "bob"), w.now
 	w.touched(v)
 	if v.right {
 		w.binds = append(w.binds, v)
