@@ -3,8 +3,10 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	stdlog "log"
 	"net"
 	"net/http"
 	"time"
@@ -33,7 +35,7 @@ func New(h http.Handler, answer time.Duration, log *zap.Logger) *Server {
 		WriteTimeout:      answer,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          zap.NewStdLog(log),
+		ErrorLog:          stdlog.New(errorLog{log}, "", 0),
 	}}
 }
 
@@ -56,4 +58,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return errors.Join(err, s.HTTP.Close())
 	}
 	return nil
+}
+
+// errorLog takes what net/http has to say. A failed handshake is for who looks
+// for it: anybody can have one as often as he likes.
+type errorLog struct{ log *zap.Logger }
+
+func (l errorLog) Write(p []byte) (int, error) {
+	level := zap.WarnLevel
+	if bytes.HasPrefix(p, []byte("http: TLS handshake error")) {
+		level = zap.DebugLevel
+	}
+	l.log.Log(level, string(bytes.TrimSpace(p)))
+	return len(p), nil
 }
