@@ -35,6 +35,7 @@ type Request struct {
 	DN       string
 	Password []byte
 	Addr     netip.Addr // of the client; the zero value counts as one address
+	Peer     netip.Addr // of the other end of the connection: Addr, or the proxy that says so
 }
 
 // Identity is who a connection is bound as.

@@ -18,6 +18,7 @@ type UnlockRequest struct {
 	Code      Secret // empty: none
 	Clients   []string
 	Addr      netip.Addr // of who asks
+	Peer      netip.Addr // as that of Request; invalid for who asks at the server
 }
 
 // Window is the time in which a password alone is enough for some clients.

@@ -136,7 +136,7 @@ func (s service) request(r unlock.Request) (bind.UnlockRequest, error) {
 		}
 	}
 	return bind.UnlockRequest{
-		Directory: dir, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
+		Directory: dir, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client, Peer: r.Peer,
 	}, nil
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,6 +18,7 @@ import (
 
 	"ldapd/internal/ber"
 	"ldapd/internal/ldap"
+	"ldapd/internal/proxy"
 )
 
 // Conn is one LDAP session.
@@ -32,6 +32,7 @@ type Conn struct {
 	// Set before the first request and by the reading goroutine while
 	// nothing else runs.
 	addr     netip.AddrPort
+	peer     netip.Addr
 	admitted bool
 	stream   net.Conn // raw, or TLS over it
 	tls      bool
@@ -64,6 +65,13 @@ func (c *Conn) ID() uint64 { return c.id }
 // one. It is invalid for transports without addresses.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.addr }
 
+// Peer is the address at the other end of the connection: that of RemoteAddr,
+// or of the proxy that speaks for it.
+func (c *Conn) Peer() netip.Addr { return c.peer }
+
+// proxied says whether the peer speaks for somebody else.
+func (c *Conn) proxied() bool { return c.peer != c.addr.Addr().WithZone("") }
+
 // TLS says whether the connection is encrypted.
 func (c *Conn) TLS() bool { return c.tls }
 
@@ -79,7 +87,11 @@ func (c *Conn) serve(overTLS bool) {
 	w := newWorker(c)
 	defer w.recover()
 	if err := c.prepare(overTLS); err != nil {
-		c.srv.cfg.Log.Info("connection refused", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.Error(err))
+		level := zapcore.InfoLevel
+		if errors.Is(err, proxy.ErrRefused) {
+			level = zapcore.DebugLevel // it was logged
+		}
+		c.srv.cfg.Log.Log(level, "connection refused", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.Error(err))
 		c.cut()
 		w.release()
 		return
@@ -95,6 +107,7 @@ func (c *Conn) prepare(overTLS bool) error {
 		ap := a.AddrPort()
 		c.addr = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
+	c.peer = proxy.Peer(c.raw)
 	if !c.srv.admit(c) {
 		c.srv.cfg.Metrics.refused.WithLabelValues("address").Inc()
 		return errors.New("too many connections from this address")
@@ -110,7 +123,10 @@ func (c *Conn) handshake() error {
 	tc := tls.Server(c.raw, c.srv.cfg.TLSConfig)
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.limits.Handshake)
 	defer cancel()
-	if err := tc.HandshakeContext(ctx); err != nil {
+	switch err := tc.HandshakeContext(ctx); {
+	case errors.Is(err, proxy.ErrRefused):
+		return err
+	case err != nil:
 		c.srv.cfg.Metrics.refused.WithLabelValues("tls").Inc()
 		// Not wrapped: a timeout in here is no reason for a notice in the clear.
 		return fmt.Errorf("TLS handshake: %v", err)
@@ -324,14 +340,14 @@ func (w *worker) close(err error) {
 	c.srv.cfg.Log.Log(level, "connection closed", zap.Uint64("conn", c.id), zap.Stringer("client", c.addr), zap.NamedError("reason", err))
 }
 
-// ordinary says whether a connection ended in a way that connections end. A
-// broken PROXY header or a failed handshake is for the admin to see.
+// ordinary says whether a connection ended in a way that connections end, or in
+// one that was logged. A failed handshake is for the admin to see.
 func ordinary(err error) bool {
 	var network *net.OpError
 	if err == nil || errors.As(err, &network) {
 		return true
 	}
-	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, errUnbind, errShutdown} {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, errUnbind, errShutdown, proxy.ErrRefused} {
 		if errors.Is(err, end) {
 			return true
 		}
@@ -398,11 +414,8 @@ func (w *worker) next() (ldap.Message, error) {
 
 // notLDAP names what is spoken instead, for the admin's sake.
 func notLDAP(b []byte) error {
-	switch {
-	case b[0] == 0x16:
+	if b[0] == 0x16 {
 		return errors.New("a TLS handshake on a port for plain LDAP and StartTLS")
-	case bytes.HasPrefix(b, []byte("PROXY ")), bytes.HasPrefix(b, []byte("\r\n\r\n\x00\r\n")):
-		return errors.New("a PROXY header from an address that is not trusted to send one")
 	}
 	return fmt.Errorf("not an LDAP message (first octet %#02x)", b[0])
 }

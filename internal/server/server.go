@@ -81,6 +81,12 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// connectionsPerProxy is how many connections one proxy may have for others, as
+// whom it names is in its hand. It may stand before nearly all clients, so it
+// gets four fifths of what there is; the rest is for who comes directly, or by
+// another one.
+func (l *Limits) connectionsPerProxy() int { return l.Connections - l.Connections/5 }
+
 func setDefault[T int | time.Duration](v *T, def T) {
 	if *v <= 0 {
 		*v = def
@@ -111,7 +117,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*Conn]struct{}
 	addrs     map[netip.Addr]int
-	wg        sync.WaitGroup // connections
+	proxies   map[netip.Addr]int // connections on which a peer speaks for somebody else
+	wg        sync.WaitGroup     // connections
 }
 
 // New returns a Server that serves nothing yet.
@@ -133,6 +140,7 @@ func New(cfg Config) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*Conn]struct{}),
 		addrs:     make(map[netip.Addr]int),
+		proxies:   make(map[netip.Addr]int),
 	}
 }
 
@@ -228,6 +236,12 @@ func (s *Server) admit(c *Conn) bool {
 	if s.addrs[c.addr.Addr()] >= s.limits.ConnectionsPerAddress {
 		return false
 	}
+	if c.proxied() {
+		if s.proxies[c.peer] >= s.limits.connectionsPerProxy() {
+			return false
+		}
+		s.proxies[c.peer]++
+	}
 	s.addrs[c.addr.Addr()]++
 	c.admitted = true
 	return true
@@ -240,14 +254,22 @@ func (s *Server) forget(c *Conn) {
 	}
 	s.mu.Lock()
 	delete(s.conns, c)
-	if a := c.addr.Addr(); c.admitted {
-		if s.addrs[a]--; s.addrs[a] == 0 {
-			delete(s.addrs, a)
+	if c.admitted {
+		release(s.addrs, c.addr.Addr())
+		if c.proxied() {
+			release(s.proxies, c.peer)
 		}
 	}
 	s.mu.Unlock()
 	s.cfg.Metrics.connections.Dec()
 	s.wg.Done()
+}
+
+// release is one less for an address.
+func release(m map[netip.Addr]int, a netip.Addr) {
+	if m[a]--; m[a] == 0 {
+		delete(m, a)
+	}
 }
 
 // tellClosed calls the Closer. A panic in it must not keep the connection

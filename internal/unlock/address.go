@@ -1,20 +1,38 @@
 package unlock
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"ldapd/internal/proxy"
 )
 
-// from returns where a request comes from: the peer, or, behind trusted
-// proxies, the last address in X-Forwarded-For that is none of them. What is
-// left of that one, anybody may have written.
+type peerKey struct{}
+
+// withPeer keeps who is at the other end of a connection.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, proxy.Peer(c))
+}
+
+// peer is who is at the other end of a request's connection, whomever he speaks
+// for.
+func peer(r *http.Request) netip.Addr {
+	a, _ := r.Context().Value(peerKey{}).(netip.Addr)
+	return a
+}
+
+// from returns where a request comes from: whom the connection is for, or,
+// behind trusted proxies, the last address in X-Forwarded-For that is none of
+// them. What is left of that one, anybody may have written.
 func (s *Server) from(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
-	addr := plain(peer.Addr())
+	addr := plain(remote.Addr())
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && s.trusts(addr); i-- {
 		hop, err := parseHop(strings.TrimSpace(hops[i]))

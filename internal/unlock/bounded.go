@@ -33,6 +33,9 @@ type counted struct {
 	done func()
 }
 
+// NetConn is the connection that is counted.
+func (c *counted) NetConn() net.Conn { return c.Conn }
+
 func (c *counted) Close() error {
 	defer c.done()
 	return c.Conn.Close()

@@ -79,6 +79,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		Password: secret.String(form.Get("password")),
 		Code:     secret.String(strings.Join(strings.Fields(form.Get("code")), "")), // 123 456
 		Client:   s.from(r),
+		Peer:     peer(r),
 	}
 	chosen := set(form["client"])
 	for _, name := range s.clients {
@@ -104,8 +105,8 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	if !s.limiter.admit(req.Client, s.now()) {
-		s.log.Warn("too many attempts", zap.Stringer("address", req.Client))
+	if !s.limiter.admit(req.Client, req.Peer, s.now()) {
+		s.log.Warn("too many attempts", zap.Stringer("address", req.Client), zap.Stringer("peer", req.Peer))
 		s.fail(w, http.StatusTooManyRequests, busy, form)
 		return
 	}

@@ -33,8 +33,8 @@ type Options struct {
 	// is no form.
 	Clients []string
 	TLS     *tls.Config
-	// Trusted are the reverse proxies whose X-Forwarded-For is believed. The
-	// address of any other peer is its own.
+	// Trusted are the reverse proxies whose X-Forwarded-For is believed. Any
+	// other peer speaks for itself.
 	Trusted []netip.Prefix
 	Log     *zap.Logger
 	Now     func() time.Time // nil: time.Now
@@ -77,7 +77,7 @@ func New(o Options) *Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true) // HTTP/2 has more to attack, and nothing to speed up here
 	s.http = web.New(secured(origin.Handler(mux)), writeTimeout, s.log)
-	s.http.HTTP.TLSConfig, s.http.HTTP.Protocols = o.TLS, &protocols
+	s.http.HTTP.TLSConfig, s.http.HTTP.Protocols, s.http.HTTP.ConnContext = o.TLS, &protocols, withPeer
 	return s
 }
 
