@@ -26,7 +26,9 @@ var outpostVariables = map[string]string{
 
 // outpost takes authentik's variables. With a file they only fill in for the
 // backend authentik; without one AUTHENTIK_HOST alone makes this server an
-// outpost, with the addresses that one listens on.
+// outpost, with the addresses that one listens on. It does not trust all private
+// networks to speak for others, as that one does: who is in one could choose
+// his address.
 func (c *Config) outpost(env []string, alone bool) error {
 	vars := map[string]string{}
 	for _, e := range env {
@@ -37,10 +39,6 @@ func (c *Config) outpost(env []string, alone bool) error {
 	if alone && vars["AUTHENTIK_HOST"] != "" {
 		c.Backend = BackendAuthentik
 		c.Listen = Listen{LDAP: "[::]:3389", LDAPS: "[::]:6636", Admin: "[::]:9300"}
-		const trusted = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fe80::/10,::1/128"
-		if err := setText(reflect.ValueOf(&c.ProxyProtocol.Trusted).Elem(), trusted); err != nil {
-			return err
-		}
 	}
 	if c.Backend != BackendAuthentik {
 		return nil

@@ -24,14 +24,30 @@ func TestOutpostVariables(t *testing.T) {
 	if got := Addresses(c.Listen.LDAP); len(got) != 2 || got[0] != "[::]:1389" || got[1] != "127.0.0.2:1389" {
 		t.Errorf("listens on %q", got)
 	}
-	if c.Listen.LDAPS != "[::]:6636" || c.Listen.Admin != "[::]:9300" || len(c.ProxyProtocol.Trusted) != 6 {
-		t.Errorf("defaults of an outpost: %+v %v", c.Listen, c.ProxyProtocol.Trusted)
+	if c.Listen.LDAPS != "[::]:6636" || c.Listen.Admin != "[::]:9300" {
+		t.Errorf("defaults of an outpost: %+v", c.Listen)
+	}
+	if len(c.ProxyProtocol.Trusted) > 0 {
+		t.Errorf("by default %v may speak for others", c.ProxyProtocol.Trusted)
 	}
 	if c.Given("file.path") || !c.Given("authentik.host") || !c.Given("state_dir") {
 		t.Error("Given does not tell what was set")
 	}
 	if s := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(s, "t0ken") {
 		t.Error("the token can be printed")
+	}
+}
+
+// Who sets authentik's variable has named his proxies.
+func TestOutpostTrustedProxies(t *testing.T) {
+	env := []string{"AUTHENTIK_HOST=http://a/", "AUTHENTIK_TOKEN=x", "AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS=10.1.2.3,fd00::/8"}
+	c, err := Load("", env)
+	if got := fmt.Sprint(c.ProxyProtocol.Trusted); err != nil || got != "[10.1.2.3/32 fd00::/8]" {
+		t.Errorf("%v, %s", err, got)
+	}
+	c, err = Load("", append(env, "LDAPD_PROXY_PROTOCOL_TRUSTED="))
+	if err != nil || len(c.ProxyProtocol.Trusted) > 0 {
+		t.Errorf("ours wins: %v, %v", err, c.ProxyProtocol.Trusted)
 	}
 }
 

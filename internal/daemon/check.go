@@ -42,6 +42,7 @@ func Check(cfg *config.Config) Report {
 	r.addresses(cfg)
 	r.certificate(cfg)
 	r.unlock(cfg)
+	r.proxies(cfg)
 	r.state(cfg)
 	r.store(cfg)
 	r.clients(cfg)

@@ -83,10 +83,14 @@ func warnings(cfg *config.Config) []string {
 	if ca.Store == config.CacheMemory {
 		warn("cache.store: is memory: a restart ends the sessions of all users with a second factor, and Nextcloud repeats codes that are used up; set it to bolt")
 	}
+	wide := wide(cfg.ProxyProtocol.Trusted)
+	if len(wide) > 0 {
+		list = append(list, cfg.Errorf("proxy_protocol.trusted", "names whole networks (%s): whoever is in one of them can give himself out as any address, as Nextcloud's too, and limits per address do not hold him; name the addresses of the proxies alone", join(wide)).Error())
+	}
 	for i, c := range cfg.Clients {
 		for j, n := range c.Networks {
 			for _, t := range cfg.ProxyProtocol.Trusted {
-				if n.Overlaps(t.Prefix) {
+				if n.Overlaps(t.Prefix) && !slices.Contains(wide, t) {
 					warn("clients[%d].networks[%d]: %s overlaps %s of proxy_protocol.trusted, from where anybody can give himself out as %s, or as none of its addresses: trust the proxies alone", i, j, n, t, c.Name)
 				}
 			}

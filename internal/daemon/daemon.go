@@ -29,6 +29,7 @@ import (
 	"ldapd/internal/login"
 	"ldapd/internal/password"
 	"ldapd/internal/policy"
+	"ldapd/internal/proxy"
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
@@ -60,6 +61,7 @@ type Daemon struct {
 	backend backend
 	binding *bind.Metrics
 	binds   *bind.Pipeline
+	trust   *proxy.Trust
 	server  *server.Server
 	admin   *web.Server
 	control *control.Server
@@ -141,6 +143,9 @@ func (d *Daemon) open(o Options) (err error) {
 	logins := login.New(d.now)
 	d.binds = d.pipeline(logins, limits)
 	h := &handler{metrics: m, binds: d.binds, logins: logins}
+	d.trust = proxy.New(proxy.Options{
+		Trusted: proxies(cfg), Timeout: cfg.Limits.Handshake, Refused: m.headers, Log: d.log, Now: d.now,
+	})
 	d.server = server.New(server.Config{
 		Handler:   h,
 		TLSConfig: shown.TLSConfig(),
@@ -290,18 +295,17 @@ func (d *Daemon) ready() (degraded string, err error) {
 // listener which failed.
 func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	g, ctx := errgroup.WithContext(ctx)
-	trusted, handshake := d.cfg.ProxyProtocol.Trusted, d.cfg.Limits.Handshake
 	for _, ln := range d.ldap {
-		g.Go(func() error { return closed(d.server.Serve(proxied(ln, trusted, handshake))) })
+		g.Go(func() error { return closed(d.server.Serve(d.trust.Listener(ln))) })
 	}
 	for _, ln := range d.ldaps {
-		g.Go(func() error { return closed(d.server.ServeTLS(proxied(ln, trusted, handshake))) })
+		g.Go(func() error { return closed(d.server.ServeTLS(d.trust.Listener(ln))) })
 	}
 	for _, ln := range d.http {
 		g.Go(func() error { return d.admin.Serve(ln) })
 	}
 	for _, ln := range d.https {
-		g.Go(func() error { return d.unlock.Serve(proxied(ln, trusted, handshake)) })
+		g.Go(func() error { return d.unlock.Serve(d.trust.Listener(ln)) })
 	}
 	g.Go(func() error { return d.control.Serve(d.commands) })
 	g.Go(func() error { d.book.Run(ctx); return nil })

@@ -40,7 +40,7 @@ func (s *session) LogFields() []zap.Field {
 
 // Bind implements server.Handler.
 func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindRequest) (server.Identity, error) {
-	id, err := h.binds.Bind(ctx, bind.Request{DN: string(req.Name), Password: req.Password, Addr: c.RemoteAddr().Addr()})
+	id, err := h.binds.Bind(ctx, bind.Request{DN: string(req.Name), Password: req.Password, Addr: c.RemoteAddr().Addr(), Peer: c.Peer()})
 	h.logins.Rebound(c.ID()) // after the bind, to which the search may have belonged
 	outcome, reason := bind.Classify(err)
 	if err != nil {

@@ -2,9 +2,7 @@ package daemon
 
 import (
 	"net"
-	"time"
-
-	"github.com/pires/go-proxyproto"
+	"net/netip"
 
 	"ldapd/internal/config"
 )
@@ -32,34 +30,10 @@ func (l listeners) first() net.Addr {
 	return l[0].Addr()
 }
 
-// proxied reads PROXY headers, where there are any, from trusted peers.
-// Whoever else sends one has made a protocol error.
-func proxied(ln net.Listener, trusted []config.Network, timeout time.Duration) net.Listener {
-	if len(trusted) == 0 {
-		return ln
+// proxies are the peers that were named.
+func proxies(cfg *config.Config) (list []netip.Prefix) {
+	for _, n := range cfg.ProxyProtocol.Trusted {
+		list = append(list, n.Prefix)
 	}
-	return &proxyproto.Listener{
-		Listener:          ln,
-		ReadHeaderTimeout: timeout,
-		ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
-			if trusts(trusted, o.Upstream) {
-				return proxyproto.USE, nil
-			}
-			return proxyproto.SKIP, nil
-		},
-	}
-}
-
-func trusts(trusted []config.Network, addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	for _, n := range trusted {
-		if n.Contains(ip) {
-			return true
-		}
-	}
-	return false
+	return list
 }

@@ -19,6 +19,7 @@ type metrics struct {
 	entries  prometheus.Gauge
 	loaded   prometheus.Gauge
 	loads    *prometheus.CounterVec
+	headers  prometheus.Counter
 }
 
 func newMetrics(version string) *metrics {
@@ -38,6 +39,8 @@ func newMetrics(version string) *metrics {
 			Name: "ldapd_directory_loaded_timestamp_seconds", Help: "When the directory being served was loaded."}),
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_directory_loads_total", Help: "Attempts to load the directory, by result: ok, refused."}, []string{"result"}),
+		headers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ldapd_proxy_headers_refused_total", Help: "Connections cut off because of a PROXY header, which the peer may not send or which cannot be read."}),
 	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "ldapd_build_info", Help: "1, with the version."}, []string{"version"})
@@ -45,7 +48,7 @@ func newMetrics(version string) *metrics {
 	for _, result := range []string{"ok", "refused"} {
 		m.loads.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.binds, m.users, m.groups, m.entries, m.loaded, m.loads, info,
+	m.registry.MustRegister(m.binds, m.users, m.groups, m.entries, m.loaded, m.loads, m.headers, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

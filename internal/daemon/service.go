@@ -137,7 +137,7 @@ func (s service) request(r unlock.Request) (bind.UnlockRequest, error) {
 		}
 	}
 	return bind.UnlockRequest{
-		Directories: dirs, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client,
+		Directories: dirs, Name: name, Password: r.Password, Code: r.Code, Clients: r.Clients, Addr: r.Client, Peer: r.Peer,
 	}, nil
 }
 

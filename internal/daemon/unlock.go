@@ -21,16 +21,9 @@ func (d *Daemon) openUnlock(shown *tls.Config) (err error) {
 		}
 		shown = d.unlockCerts.TLSConfig()
 	}
-	o := unlock.Options{Service: service{d}, TLS: shown, Log: d.log, Now: d.now}
+	o := unlock.Options{Service: service{d}, TLS: shown, Trusted: proxies(cfg), Log: d.log, Now: d.now}
 	for _, c := range cfg.Clients {
 		o.Clients = append(o.Clients, c.Name)
-	}
-	// The default of an outpost, all private networks, would let anybody in
-	// there choose his address.
-	if cfg.Given("proxy_protocol.trusted") {
-		for _, n := range cfg.ProxyProtocol.Trusted {
-			o.Trusted = append(o.Trusted, n.Prefix)
-		}
 	}
 	d.unlock = unlock.New(o)
 	return nil

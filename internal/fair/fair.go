@@ -34,12 +34,3 @@ func NetworkOf(a net.Addr) netip.Prefix {
 	}
 	return netip.Prefix{}
 }
-
-// Socket returns the connection under one that may begin with a PROXY header:
-// asked for the peer's address, that would wait for the header.
-func Socket(nc net.Conn) net.Conn {
-	if proxied, ok := nc.(interface{ Raw() net.Conn }); ok {
-		return proxied.Raw()
-	}
-	return nc
-}

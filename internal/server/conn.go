@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,6 +19,7 @@ import (
 	"ldapd/internal/ber"
 	"ldapd/internal/fair"
 	"ldapd/internal/ldap"
+	"ldapd/internal/proxy"
 )
 
 // Conn is one LDAP session.
@@ -33,9 +33,11 @@ type Conn struct {
 	// Set before the first request and by the reading goroutine while
 	// nothing else runs.
 	addr    netip.AddrPort
+	peer    netip.Addr
 	network netip.Prefix // for which the connection counts
 	place   *fair.Place
-	stream  net.Conn // raw, or TLS over it
+	behind  *crossing // nil: the peer speaks for itself
+	stream  net.Conn  // raw, or TLS over it
 	tls     bool
 
 	// Written by a bind, which runs alone: the reading goroutine waits for
@@ -72,6 +74,10 @@ func (c *Conn) ID() uint64 { return c.id }
 // one. It is invalid for transports without addresses.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.addr }
 
+// Peer is the address at the other end of the connection: that of RemoteAddr,
+// or of the proxy that speaks for it.
+func (c *Conn) Peer() netip.Addr { return c.peer }
+
 // TLS says whether the connection is encrypted.
 func (c *Conn) TLS() bool { return c.tls }
 
@@ -87,10 +93,14 @@ func (c *Conn) serve(overTLS bool) {
 	w := newWorker(c)
 	defer w.recover()
 	if err := c.prepare(overTLS); err != nil {
-		if c.displaced.Load() {
+		level := zapcore.InfoLevel
+		switch {
+		case c.displaced.Load():
 			err = errDisplaced
+		case errors.Is(err, proxy.ErrRefused):
+			level = zapcore.DebugLevel // it was logged
 		}
-		c.log(zapcore.InfoLevel, "connection refused", zap.Error(err))
+		c.log(level, "connection refused", zap.Error(err))
 		c.cut()
 		w.release()
 		return
@@ -101,8 +111,7 @@ func (c *Conn) serve(overTLS bool) {
 
 // prepare finds out who the client is and does the handshake of LDAPS.
 func (c *Conn) prepare(overTLS bool) error {
-	c.from(c.raw) // with PROXY protocol this reads the header, within its own deadline
-	if err := c.place.Move(c.network); err != nil {
+	if err := c.identify(); err != nil {
 		c.srv.cfg.Metrics.refused.WithLabelValues("address").Inc()
 		return err
 	}
@@ -124,7 +133,10 @@ func (c *Conn) handshake() error {
 	if err == nil {
 		err = tc.HandshakeContext(ctx)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, proxy.ErrRefused):
+		return err
+	case err != nil:
 		c.srv.cfg.Metrics.refused.WithLabelValues("tls").Inc()
 		// Not wrapped: a timeout in here is no reason for a notice in the clear.
 		return fmt.Errorf("TLS handshake: %v", err)
@@ -353,14 +365,14 @@ func (w *worker) close(err error) {
 	c.log(level, "connection closed", zap.NamedError("reason", err))
 }
 
-// ordinary says whether a connection ended in a way that connections end. A
-// broken PROXY header or a failed handshake is for the admin to see.
+// ordinary says whether a connection ended in a way that connections end, or in
+// one that was logged. A failed handshake is for the admin to see.
 func ordinary(err error) bool {
 	var network *net.OpError
 	if err == nil || errors.As(err, &network) {
 		return true
 	}
-	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, errUnbind, errUnbound, errShutdown} {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, errUnbind, errUnbound, errShutdown, proxy.ErrRefused} {
 		if errors.Is(err, end) {
 			return true
 		}
@@ -427,11 +439,8 @@ func (w *worker) next() (ldap.Message, error) {
 
 // notLDAP names what is spoken instead, for the admin's sake.
 func notLDAP(b []byte) error {
-	switch {
-	case b[0] == 0x16:
+	if b[0] == 0x16 {
 		return errors.New("a TLS handshake on a port for plain LDAP and StartTLS")
-	case bytes.HasPrefix(b, []byte("PROXY ")), bytes.HasPrefix(b, []byte("\r\n\r\n\x00\r\n")):
-		return errors.New("a PROXY header from an address that is not trusted to send one")
 	}
 	return fmt.Errorf("not an LDAP message (first octet %#02x)", b[0])
 }

@@ -2,11 +2,7 @@ package server
 
 import (
 	"errors"
-	"net"
-	"net/netip"
 	"time"
-
-	"ldapd/internal/fair"
 )
 
 var (
@@ -18,23 +14,6 @@ var (
 
 // now is the time on the server's own clock, which nobody sets.
 func (s *Server) now() time.Duration { return time.Since(s.started) }
-
-// enter takes a place for a connection that was accepted. Until prepare knows
-// better, the peer is the client.
-func (c *Conn) enter() (err error) {
-	c.from(fair.Socket(c.raw))
-	c.place, err = c.srv.places.Enter(c.network, c.yield)
-	return err
-}
-
-// from notes whose connection it is.
-func (c *Conn) from(nc net.Conn) {
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		ap := a.AddrPort()
-		c.addr = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	c.network = fair.Network(c.addr.Addr())
-}
 
 // yield cuts the connection, whose place is wanted, unless somebody is bound on
 // it, or about to be, and uses it.
@@ -53,7 +32,7 @@ func (c *Conn) yield() bool {
 func (c *Conn) binding() (until time.Duration) {
 	until = time.Duration(c.until.Swap(0))
 	if until != 0 {
-		c.place.Hold()
+		c.hold()
 	}
 	return until
 }
@@ -68,7 +47,7 @@ func (c *Conn) settle(until time.Duration) {
 	if until == 0 {
 		until = c.srv.now() + c.srv.limits.Unbound
 	}
-	c.place.Loosen()
+	c.loosen()
 	// The reading goroutine may wait already. It sets a deadline first and looks
 	// at the end after, here it is the other way round: one sees the other.
 	c.until.Store(int64(until))

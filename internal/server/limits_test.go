@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"testing"
 
-	"github.com/pires/go-proxyproto"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"ldapd/internal/await"
 	"ldapd/internal/ldap"
+	"ldapd/internal/proxy"
 	"ldapd/internal/server"
 )
 
@@ -68,12 +70,15 @@ func startProxied(t testing.TB, cfg server.Config, trusted bool) *fixture {
 	if !trusted {
 		network = "192.0.2.0/24"
 	}
-	policy, err := proxyproto.PolicyFromRanges([]string{network}, proxyproto.USE, proxyproto.REJECT)
-	if err != nil {
-		t.Fatal(err)
+	trust := proxy.New(proxy.Options{
+		Trusted: []netip.Prefix{netip.MustParsePrefix(network)}, Timeout: await.Patience,
+		Refused: prometheus.NewCounter(prometheus.CounterOpts{}), Log: zap.NewNop(),
+	})
+	serve := (*server.Server).Serve
+	if cfg.TLSConfig != nil {
+		serve = (*server.Server).ServeTLS
 	}
-	ln := &proxyproto.Listener{Listener: listen(t), ConnPolicy: policy}
-	return startOn(t, cfg, ln, (*server.Server).Serve)
+	return startOn(t, cfg, trust.Listener(listen(t)), serve)
 }
 
 func TestProxyProtocol(t *testing.T) {
@@ -89,8 +94,10 @@ func TestProxyProtocol(t *testing.T) {
 			"00 00 00 00 00 00 00 00 00 00 ff ff 7f 00 00 01 04 d2 01 85"
 	)
 	addrs := make(chan netip.AddrPort, 1)
+	peers := make(chan netip.Addr, 1)
 	h := &handler{search: func(c *server.Conn, _ *ldap.SearchRequest, _ *server.SearchWriter) ([]byte, error) {
 		addrs <- c.RemoteAddr()
+		peers <- c.Peer()
 		return nil, nil
 	}}
 	for _, tt := range []struct{ name, header, want string }{
@@ -110,25 +117,35 @@ func TestProxyProtocol(t *testing.T) {
 			if got := await.Receive(t, "search", addrs); got.String() != tt.want {
 				t.Errorf("RemoteAddr is %s, want %s", got, tt.want)
 			}
+			if got := await.Receive(t, "search", peers); got != netip.MustParseAddr("127.0.0.1") {
+				t.Errorf("Peer is %s", got)
+			}
 		})
 	}
-	t.Run("untrusted", func(t *testing.T) {
-		f := startProxied(t, server.Config{Handler: h}, false)
-		if c, ok := f.accepted(v1); ok {
-			t.Errorf("served as %s", c.LocalAddr())
+	// Who refused the header has logged that.
+	for name, tt := range map[string]struct {
+		trusted bool
+		header  string
+	}{
+		"untrusted":     {false, v1},
+		"broken header": {true, "'PROXY TCP4 nonsense' 0d 0a"},
+	} {
+		for _, cfg := range []server.Config{{Handler: h}, {Handler: h, TLSConfig: serverTLS()}} {
+			t.Run(fmt.Sprint(name, ", TLS ", cfg.TLSConfig != nil), func(t *testing.T) {
+				f := startProxied(t, cfg, tt.trusted)
+				if c, ok := f.accepted(tt.header); ok {
+					t.Errorf("served as %s", c.LocalAddr())
+				}
+				await.That(t, "the connection is gone", func() bool { return f.watch.ended() == 1 && f.metric("ldapd_connections") == 0 })
+				if told := f.logs.Filter(func(e observer.LoggedEntry) bool { return e.Level > zapcore.DebugLevel }).All(); len(told) > 0 {
+					t.Errorf("the log has %v", told)
+				}
+				if n := f.metric("ldapd_connections_refused_total"); n != 0 {
+					t.Errorf("%v refused connections counted", n)
+				}
+			})
 		}
-		f.dial().exchange(bindAlice, okBind)
-	})
-	t.Run("broken header", func(t *testing.T) {
-		f := startProxied(t, server.Config{Handler: h}, true)
-		if _, ok := f.accepted("'PROXY TCP4 nonsense' 0d 0a"); ok {
-			t.Error("served")
-		}
-		await.That(t, "the log says why", func() bool {
-			closed := f.logs.FilterMessage("connection closed").FilterLevelExact(zapcore.InfoLevel).All()
-			return len(closed) == 1 && strings.HasPrefix(fmt.Sprint(closed[0].ContextMap()["reason"]), "proxyproto: ")
-		})
-	})
+	}
 	t.Run("connections per address", func(t *testing.T) {
 		f := startProxied(t, server.Config{Handler: h, Limits: server.Limits{ConnectionsPerAddress: 1}}, true)
 		if _, ok := f.accepted(v1); !ok {
@@ -141,6 +158,66 @@ func TestProxyProtocol(t *testing.T) {
 			t.Error("another client is refused")
 		}
 	})
+}
+
+// A proxy names whom it likes, so its connections are bounded as well.
+func TestConnectionsPerProxy(t *testing.T) {
+	claim := func(last int) string {
+		return fmt.Sprintf("'PROXY TCP4 198.51.100.%d 127.0.0.1 1234 389' 0d 0a", last)
+	}
+	f := startProxied(t, server.Config{Limits: server.Limits{Connections: 10, ConnectionsPerAddress: 2}}, true)
+	var first *client
+	for i := range 8 { // four fifths
+		c, ok := f.accepted(claim(i))
+		if !ok {
+			t.Fatalf("client %d is refused", i)
+		}
+		if i == 0 {
+			first = c
+		}
+	}
+	if _, ok := f.accepted(claim(8)); ok {
+		t.Error("the proxy names one client too many")
+	}
+	if _, ok := f.accepted(claim(0)); ok {
+		t.Error("the proxy names one client too many, again")
+	}
+	if n := f.metric("ldapd_connections_refused_total", "address"); n != 2 {
+		t.Errorf("%v refused connections counted", n)
+	}
+	if _, ok := f.accepted(); !ok {
+		t.Error("nobody else is served")
+	}
+	first.Close()
+	await.That(t, "another client is served", func() bool {
+		c, ok := f.accepted(claim(8))
+		if !ok {
+			c.Close()
+		}
+		return ok
+	})
+}
+
+// Silent connections of a few clients behind a proxy, which fill all of its
+// places, shut out nobody else behind it.
+func TestSilentClientsOfAProxy(t *testing.T) {
+	claim := func(last int) string {
+		return fmt.Sprintf("'PROXY TCP4 198.51.100.%d 127.0.0.1 1234 389' 0d 0a", last)
+	}
+	f := startProxied(t, server.Config{Limits: server.Limits{Connections: 20, ConnectionsPerAddress: 4}}, true)
+	first, ok := f.accepted(claim(1))
+	if !ok {
+		t.Fatal("the first client is refused")
+	}
+	for i := range 40 {
+		f.dial().send(claim(2 + i%5))
+	}
+	for i := range 4 {
+		if _, ok := f.accepted(claim(100 + i)); !ok {
+			t.Errorf("newcomer %d is refused", i)
+		}
+	}
+	first.expectWho("cn=alice")
 }
 
 // A connection over something without addresses has none, and works.

@@ -123,6 +123,7 @@ type Server struct {
 	nextID  atomic.Uint64
 
 	places     *fair.Places
+	proxies    *proxies
 	unfinished unfinished
 	handshakes *fair.Turns
 	lines      *fair.Lines
@@ -152,6 +153,7 @@ func New(cfg Config) *Server {
 		closer:     closer,
 		started:    time.Now(),
 		places:     fair.NewPlaces(limits.Connections, limits.ConnectionsPerAddress),
+		proxies:    newProxies(limits),
 		unfinished: newUnfinished(limits.Unfinished),
 		handshakes: fair.NewTurns(limits.HandshakesPerAddress),
 		lines:      fair.NewLines(cfg.Log, limits.LogLines),
@@ -241,7 +243,7 @@ func (s *Server) start(nc net.Conn, tls bool) {
 	s.mu.Unlock()
 	if closing {
 		c.cut()
-		c.place.Leave()
+		c.leave()
 		return
 	}
 	s.cfg.Metrics.connections.Inc()
@@ -263,7 +265,7 @@ func (s *Server) forget(c *Conn) {
 	if s.closer != nil {
 		s.tellClosed(c)
 	}
-	c.place.Leave()
+	c.leave()
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()

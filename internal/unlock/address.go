@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// from returns where a request comes from: the peer, or, behind trusted
-// proxies, the last address in X-Forwarded-For that is none of them. What is
-// left of that one, anybody may have written.
+// from returns where a request comes from: whom the connection is for, or,
+// behind trusted proxies, the last address in X-Forwarded-For that is none of
+// them. What is left of that one, anybody may have written.
 func (s *Server) from(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
-	addr := plain(peer.Addr())
+	addr := plain(remote.Addr())
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && s.trusts(addr); i-- {
 		hop, err := parseHop(strings.TrimSpace(hops[i]))

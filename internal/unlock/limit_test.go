@@ -34,26 +34,89 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// A proxy names another address each time: its own attempts count as well.
+func TestLimitOfProxy(t *testing.T) {
+	s := open(t, Options{Clients: []string{"nextcloud"}, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	post := func(i int) int {
+		status, _ := s.post(with(right(), "password", "wrong"), "X-Forwarded-For", netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String())
+		return status
+	}
+	for i := range perProxy {
+		if status := post(i); status != 403 {
+			t.Fatalf("%d: %d", i, status)
+		}
+	}
+	if r := s.service.last(t); r.Client != netip.MustParseAddr("10.0.2.87") || r.Peer != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("asked for %s by %s", r.Client, r.Peer)
+	}
+	if status := post(perProxy); status != 429 || s.service.times() != perProxy {
+		t.Errorf("one more: %d, asked %d times", status, s.service.times())
+	}
+}
+
+// Nobody was named: 40 addresses in the header are one.
+func TestLimitWhateverIsClaimed(t *testing.T) {
+	s := open(t, Options{Clients: []string{"nextcloud"}})
+	judged := 0
+	for i := range 2 * perAddress {
+		if status, _ := s.post(with(right(), "password", "wrong"), "X-Forwarded-For", netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).String()); status == 403 {
+			judged++
+		}
+	}
+	if judged != perAddress || s.service.times() != perAddress {
+		t.Errorf("%d of %d attempts were judged", judged, 2*perAddress)
+	}
+}
+
 func TestLimiter(t *testing.T) {
 	var l limiter
 	a := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	admit := func(a netip.Addr, at time.Time) bool { return l.admit(a, a, at) }
 	for range perAddress {
-		if !l.admit(a("192.0.2.1"), start) || !l.admit(a("2001:db8::1"), start) || !l.admit(netip.Addr{}, start) {
+		if !admit(a("192.0.2.1"), start) || !admit(a("2001:db8::1"), start) || !admit(netip.Addr{}, start) {
 			t.Fatal("refused within the limit")
 		}
 	}
 	for addr, want := range map[string]bool{
 		"192.0.2.1": false, "192.0.2.2": true, "2001:db8::2": false, "2001:db8:0:1::1": true,
 	} {
-		if got := l.admit(a(addr), start.Add(window-1)); got != want {
+		if got := admit(a(addr), start.Add(window-1)); got != want {
 			t.Errorf("%s: %v", addr, got)
 		}
 	}
-	if l.admit(netip.Addr{}, start) {
+	if admit(netip.Addr{}, start) {
 		t.Error("no address: admitted")
 	}
-	if !l.admit(a("192.0.2.1"), start.Add(-time.Second)) {
+	if !admit(a("192.0.2.1"), start.Add(-time.Second)) {
 		t.Error("a clock that was set back locks out")
+	}
+}
+
+// Many clients may be behind a proxy, but not as many as it likes to name.
+func TestLimiterOfProxy(t *testing.T) {
+	var l limiter
+	proxy := netip.MustParseAddr("192.0.2.1")
+	client := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+	for i := range perProxy {
+		if !l.admit(client(i), proxy, start) {
+			t.Fatalf("refused within the limit, %d", i)
+		}
+	}
+	for _, tt := range []struct {
+		name       string
+		from, peer netip.Addr
+		at         time.Duration
+		want       bool
+	}{
+		{"another client", client(perProxy), proxy, window - 1, false},
+		{"the same by another proxy", client(perProxy), netip.MustParseAddr("192.0.2.2"), window - 1, true},
+		{"the same directly", client(perProxy), client(perProxy), window - 1, true},
+		{"the proxy itself", proxy, proxy, window - 1, true},
+		{"another client, later", client(perProxy + 1), proxy, window, true},
+	} {
+		if got := l.admit(tt.from, tt.peer, start.Add(tt.at)); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
 	}
 }
 
@@ -62,7 +125,7 @@ func TestLimiterIsBounded(t *testing.T) {
 	for i := range uint32(4 * maxTallies) {
 		var b [4]byte
 		binary.BigEndian.PutUint32(b[:], i)
-		l.admit(netip.AddrFrom4(b), start)
+		l.admit(netip.AddrFrom4(b), netip.AddrFrom4([4]byte{127, b[1], b[2], b[3]}), start)
 		if n := len(l.young) + len(l.old); n > maxTallies {
 			t.Fatalf("%d tallies", n)
 		}

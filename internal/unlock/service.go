@@ -34,6 +34,7 @@ type Request struct {
 	Password, Code secret.String
 	Clients        []string   // names from the configuration
 	Client         netip.Addr // where the browser is
+	Peer           netip.Addr // of the other end of the connection: Client, or the proxy that says so
 }
 
 // Window is a time in which the plain name and password suffice.

@@ -83,6 +83,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		Password: secret.String(form.Get("password")),
 		Code:     secret.String(strings.Join(strings.Fields(form.Get("code")), "")), // 123 456
 		Client:   s.from(r),
+		Peer:     web.Peer(r.Context()),
 	}
 	chosen := set(form["client"])
 	for _, name := range s.clients {
@@ -108,8 +109,8 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	if !s.limiter.admit(req.Client, s.now()) {
-		s.note(zapcore.WarnLevel, "too many attempts", req.Client)
+	if !s.limiter.admit(req.Client, req.Peer, s.now()) {
+		s.note(zapcore.WarnLevel, "too many attempts", req.Client, zap.Stringer("peer", req.Peer))
 		s.fail(w, http.StatusTooManyRequests, busy, form)
 		return
 	}
@@ -132,9 +133,9 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 
 // note logs a request that was refused unseen, of which anybody can send any
 // number.
-func (s *Server) note(level zapcore.Level, what string, from netip.Addr) {
+func (s *Server) note(level zapcore.Level, what string, from netip.Addr, fields ...zap.Field) {
 	if s.http.Lines.Admit(fair.Network(from), what) {
-		s.log.Log(level, what, zap.Stringer("address", from))
+		s.log.Log(level, what, append([]zap.Field{zap.Stringer("address", from)}, fields...)...)
 	}
 }
 

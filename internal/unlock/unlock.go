@@ -33,8 +33,8 @@ type Options struct {
 	// is no form.
 	Clients []string
 	TLS     *tls.Config
-	// Trusted are the reverse proxies whose X-Forwarded-For is believed. The
-	// address of any other peer is its own.
+	// Trusted are the reverse proxies whose X-Forwarded-For is believed. Any
+	// other peer speaks for itself.
 	Trusted []netip.Prefix
 	Log     *zap.Logger
 	Now     func() time.Time // nil: time.Now

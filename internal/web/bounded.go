@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
 	"ldapd/internal/fair"
+	"ldapd/internal/proxy"
 )
 
 // Connections of a listener at once, so that it leaves file descriptors to
@@ -31,7 +33,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &conn{Conn: nc}
-		c.place, err = b.places.Enter(fair.NetworkOf(fair.Socket(nc).RemoteAddr()), c.yield)
+		c.place, err = b.places.Enter(fair.Network(proxy.Peer(nc).Addr()), c.yield)
 		if err == nil {
 			return c, nil
 		}
@@ -89,6 +91,16 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 		nc = t.NetConn()
 	}
 	return context.WithValue(ctx, connKey{}, nc)
+}
+
+// Peer is who is at the other end of a request's connection, whomever he speaks
+// for. The context is that of the request.
+func Peer(ctx context.Context) netip.Addr {
+	c, ok := ctx.Value(connKey{}).(*conn)
+	if !ok {
+		return netip.Addr{}
+	}
+	return proxy.Peer(c.Conn).Addr()
 }
 
 // Hold keeps the connection of a request, whose context is ctx, from being

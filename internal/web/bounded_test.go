@@ -2,19 +2,23 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/pires/go-proxyproto"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
 	"ldapd/internal/fair"
+	"ldapd/internal/proxy"
 )
 
 // patience bounds waits that end at once unless something is broken.
@@ -29,14 +33,24 @@ type site struct {
 
 func open(t *testing.T, h http.Handler, proxied bool, most, each int) *site {
 	t.Helper()
+	return openTLS(t, h, nil, proxied, most, each)
+}
+
+// openTLS is open by TLS, unless config is nil.
+func openTLS(t *testing.T, h http.Handler, config *tls.Config, proxied bool, most, each int) *site {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{t, New(h, time.Minute, zap.NewNop()), ln.Addr().String()}
 	s.server.places = fair.NewPlaces(most, each)
+	s.server.HTTP.TLSConfig = config
 	if proxied {
-		ln = &proxyproto.Listener{Listener: ln, ReadHeaderTimeout: patience}
+		ln = proxy.New(proxy.Options{
+			Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: patience,
+			Refused: prometheus.NewCounter(prometheus.CounterOpts{}), Log: zap.NewNop(),
+		}).Listener(ln)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Serve(ln) }()
@@ -153,6 +167,39 @@ func TestProxied(t *testing.T) {
 	}
 }
 
+// A handler learns who is at the other end, and who that speaks for, whatever is
+// between.
+func TestPeer(t *testing.T) {
+	model := httptest.NewTLSServer(nil) // for its certificate
+	defer model.Close()
+	for _, config := range []*tls.Config{nil, {Certificates: model.TLS.Certificates, MinVersion: tls.VersionTLS12}} {
+		for _, tt := range []struct {
+			from         byte
+			header, want string
+		}{
+			{1, "PROXY TCP4 192.0.2.7 192.0.2.1 1234 443\r\n", "192.0.2.7 by 127.0.0.1"},
+			{1, "PROXY UNKNOWN\r\n", "127.0.0.1 by 127.0.0.1"},
+			{1, "", "127.0.0.1 by 127.0.0.1"},
+			{2, "", "127.0.0.2 by 127.0.0.2"},
+		} {
+			s := openTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				host, _, _ := net.SplitHostPort(r.RemoteAddr)
+				_, _ = io.WriteString(w, host+" by "+Peer(r.Context()).String())
+			}), config, true, 20, 5)
+			c := s.dial(tt.from)
+			if _, err := io.WriteString(c, tt.header); err != nil {
+				t.Fatal(err)
+			}
+			if config != nil {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			}
+			if got := answer(c, get); !strings.HasSuffix(got, "\r\n\r\n"+tt.want) {
+				t.Errorf("TLS %v, header %q: %q, want %s", config != nil, tt.header, got, tt.want)
+			}
+		}
+	}
+}
+
 func TestPlacesComeBack(t *testing.T) {
 	s := open(t, ok, false, 2, 2)
 	for range 50 {
@@ -167,7 +214,7 @@ func TestComplaintsAreSummedUp(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	s := New(ok, time.Minute, zap.New(core))
 	for range 10 * lines {
-		s.HTTP.ErrorLog.Printf("http: TLS handshake error from 192.0.2.1:4711: EOF")
+		s.HTTP.ErrorLog.Printf("http: URL query contains semicolon, which is no longer a supported separator")
 	}
 	if n := logs.Len(); n != lines {
 		t.Errorf("%d lines", n)

@@ -53,20 +53,6 @@ func New(h http.Handler, answer time.Duration, log *zap.Logger) *Server {
 	return s
 }
 
-// errorLog takes the complaints of net/http, which name the address in the
-// text only: all are one kind, of everybody.
-type errorLog struct {
-	log   *zap.Logger
-	lines *fair.Lines
-}
-
-func (l *errorLog) Write(text []byte) (int, error) {
-	if l.lines.Admit(netip.Prefix{}, "http") {
-		l.log.Info(string(bytes.TrimSpace(text)))
-	}
-	return len(text), nil
-}
-
 // Serve answers on l until Shutdown, which makes it return nil.
 func (s *Server) Serve(l net.Listener) error {
 	serve := s.HTTP.Serve
@@ -87,4 +73,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return errors.Join(err, s.HTTP.Close())
 	}
 	return nil
+}
+
+// errorLog takes the complaints of net/http, which name the address in the
+// text only: all are one kind, of everybody. A failed handshake is for who
+// looks for it: anybody can have one as often as he likes.
+type errorLog struct {
+	log   *zap.Logger
+	lines *fair.Lines
+}
+
+func (l *errorLog) Write(text []byte) (int, error) {
+	level := zap.WarnLevel
+	if bytes.HasPrefix(text, []byte("http: TLS handshake error")) {
+		level = zap.DebugLevel
+	}
+	if level == zap.DebugLevel || l.lines.Admit(netip.Prefix{}, "http") {
+		l.log.Log(level, string(bytes.TrimSpace(text)))
+	}
+	return len(text), nil
 }

@@ -7,12 +7,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"ldapd/internal/web"
 )
@@ -79,5 +81,43 @@ func TestServer(t *testing.T) {
 				t.Errorf("a header of 64 KiB: %d", status)
 			}
 		})
+	}
+}
+
+// Anybody can have as many failed handshakes as he likes, so the log has them
+// for who looks for them only.
+func TestLogOfHandshakes(t *testing.T) {
+	model := httptest.NewTLSServer(nil) // for its certificate
+	defer model.Close()
+	core, logs := observer.New(zap.DebugLevel)
+	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("planted") })
+	s := web.New(panics, time.Minute, zap.New(core))
+	s.HTTP.TLSConfig = &tls.Config{Certificates: model.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	addr := serve(t, s)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "no handshake at all, and long enough"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Logf("read: %v", err) // a reset is as good as an end
+	}
+	client := model.Client()
+	defer client.CloseIdleConnections()
+	if res, err := client.Get("https://" + addr); err == nil {
+		res.Body.Close()
+		t.Error("no panic")
+	}
+	var got []string
+	for _, e := range logs.All() {
+		what, _, _ := strings.Cut(e.Message, " from ")
+		what, _, _ = strings.Cut(what, " serving ")
+		got = append(got, e.Level.String()+" "+what)
+	}
+	if want := []string{"debug http: TLS handshake error", "warn http: panic"}; !slices.Equal(got, want) {
+		t.Errorf("the log has %q", got)
 	}
 }
