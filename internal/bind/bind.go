@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,11 +183,13 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 	}
 	at := p.place(w, req.Addr, req.Peer)
 	said := p.present(w, at, auth.Secret(req.Password))
-	slow, err := p.gate(ctx, w, at)
+	j := p.joining(w, at)
+	defer j.end()
+	slow, err := p.gate(ctx, w, at, j)
 	if err != nil {
 		return nil, err
 	}
-	a, err := p.answer(ctx, w, at, said, slow)
+	a, err := p.answer(ctx, w, at, said, slow, j)
 	if err != nil {
 		return nil, p.explain(said, err)
 	}
@@ -213,7 +216,7 @@ func (a answer) identity() *Identity {
 
 // gate refuses a bind beyond the limits, so that memory is no oracle; or, where
 // the user is at home, slows it down, so that he is never locked out.
-func (p *Pipeline) gate(ctx context.Context, w who, at place) (slow bool, err error) {
+func (p *Pipeline) gate(ctx context.Context, w who, at place, j *joining) (slow bool, err error) {
 	l := p.failures.Over(at.from)
 	switch {
 	case l == nil:
@@ -221,9 +224,11 @@ func (p *Pipeline) gate(ctx context.Context, w who, at place) (slow bool, err er
 	case !at.home && !at.client.named && !p.expects(w, at):
 		return false, l
 	}
+	j.look() // for the logins of when the bind came: those of a second later are others'
 	if err := p.lane.Pause(ctx, at.from.User); err != nil {
 		return true, undetermined(err)
 	}
+	j.began = p.Now()
 	return true, nil
 }
 
@@ -234,9 +239,7 @@ func (p *Pipeline) expects(w who, at place) bool {
 
 // answer asks memory, and if that does not know, does the work, once for all
 // binds that are the same.
-func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, slow bool) (answer, error) {
-	j := p.joining(w, at)
-	defer j.end()
+func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, slow bool, j *joining) (answer, error) {
 	a, ok, err := p.recall(ctx, w, at, said, j)
 	if ok || err != nil {
 		return a, err
@@ -268,7 +271,7 @@ func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *join
 	if ok || err != nil {
 		return a, err
 	}
-	if err := p.admit(ctx, at, slow); err != nil {
+	if err := p.admit(ctx, w, at, said, slow); err != nil {
 		return answer{}, err
 	}
 	found, err := p.search(ctx, w, at, said)
@@ -282,9 +285,13 @@ func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *join
 }
 
 // admit refuses what is beyond the limits here or at another replica; at home
-// it waits for a turn.
-func (p *Pipeline) admit(ctx context.Context, at place, slow bool) error {
+// it waits for a turn, unless the password is one that is remembered: then it is
+// the code that is new, and codes have a limit of their own.
+func (p *Pipeline) admit(ctx context.Context, w who, at place, said said, slow bool) error {
 	if slow {
+		if p.remembers(w, said) {
+			return nil
+		}
 		return p.lane.Turn(ctx, at.from.User)
 	}
 	if at.home {
@@ -294,6 +301,14 @@ func (p *Pipeline) admit(ctx context.Context, at place, slow bool) error {
 		return l
 	}
 	return nil
+}
+
+// remembers reports that memory knows a password.
+func (p *Pipeline) remembers(w who, said said) bool {
+	return p.Book != nil && w.known && slices.ContainsFunc(said.readings, func(r auth.Attempt) bool {
+		c, _ := p.Book.Find(w.key, r.Password)
+		return c != nil
+	})
 }
 
 // classified makes 52 of an error that nobody classified.
