@@ -97,9 +97,12 @@ func (a *attacker) play(w way, at int, end time.Time) {
 		for range at {
 			all.Go(func() {
 				for time.Now().Before(end) {
-					if w(a, r) == busy {
+					switch w(a, r) {
+					case busy:
 						time.Sleep(time.Hour)
-					} else {
+					case undecided: // nobody compared anything
+						time.Sleep(10 * time.Minute)
+					default:
 						time.Sleep(20 * time.Millisecond)
 					}
 				}
