@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -189,7 +190,7 @@ func (p *Pipeline) Bind(ctx context.Context, req Request) (*Identity, error) {
 	said := p.present(w, at, auth.Secret(req.Password))
 	j := p.joining(w, at)
 	defer j.end()
-	slow, err := p.gate(ctx, w, at)
+	slow, err := p.gate(ctx, w, at, j)
 	var a answer
 	if err == nil {
 		a, err = p.answer(ctx, w, at, said, j, slow)
@@ -221,7 +222,7 @@ func (a answer) identity() *Identity {
 
 // gate refuses a bind beyond the limits, so that memory is no oracle; or, where
 // the user is at home, slows it down, so that he is never locked out.
-func (p *Pipeline) gate(ctx context.Context, w who, at place) (slow bool, err error) {
+func (p *Pipeline) gate(ctx context.Context, w who, at place, j *joining) (slow bool, err error) {
 	l := p.failures.Over(at.from)
 	switch {
 	case l == nil:
@@ -229,9 +230,11 @@ func (p *Pipeline) gate(ctx context.Context, w who, at place) (slow bool, err er
 	case !p.trusts(w, at):
 		return false, l
 	}
+	j.look() // for the logins of when the bind came: those of a second later are others'
 	if err := p.lane.Pause(ctx, at.from.User); err != nil {
 		return true, undetermined(err)
 	}
+	j.began = p.Now()
 	return true, nil
 }
 
@@ -277,6 +280,8 @@ const (
 // meanwhile counts.
 func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *joining, slow bool) (a answer, err error) {
 	switch {
+	case slow && p.remembers(w, said):
+		return p.workNow(ctx, w, at, said, j) // it is the code that is new, and codes have a limit of their own
 	case slow:
 		if err := p.lane.Turn(ctx, at.from.User); err != nil {
 			return answer{}, err
@@ -299,6 +304,14 @@ func (p *Pipeline) work(ctx context.Context, w who, at place, said said, j *join
 		return answer{}, busy
 	}
 	return a, err
+}
+
+// remembers reports that memory knows a password.
+func (p *Pipeline) remembers(w who, said said) bool {
+	return p.Book != nil && w.known && slices.ContainsFunc(said.readings, func(r auth.Attempt) bool {
+		c, _ := p.Book.Find(w.key, r.Password)
+		return c != nil
+	})
 }
 
 // workNow is work, when it is time.

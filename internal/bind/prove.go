@@ -127,10 +127,13 @@ func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
 // login search if there is one.
 func (p *Pipeline) proveWith(ctx context.Context, w who, at place, said said, f found, j *joining, with *paired, several bool) (answer, error) {
 	attempts := p.attempts(w, at, said, f, with)
-	if err := p.mayAsk(ctx, w, attempts); err != nil {
+	if err := p.mayAsk(ctx, w, f, attempts); err != nil {
 		return answer{}, err
 	}
 	g, right, err := p.ask(ctx, w, f, attempts)
+	if err == nil {
+		err = p.inTime(ctx, w, at, f, right, g)
+	}
 	p.settle(ctx, w, attempts, right, err)
 	if err == nil {
 		return p.granted(ctx, w, at, f, j, with, *right, g)
@@ -186,7 +189,7 @@ func (p *Pipeline) attempts(w who, at place, said said, f found, with *paired) [
 
 // mayAsk refuses what would have the backend compare a code that may not be
 // tried, or send a push that is not wanted.
-func (p *Pipeline) mayAsk(ctx context.Context, w who, attempts []attempt) error {
+func (p *Pipeline) mayAsk(ctx context.Context, w who, f found, attempts []attempt) error {
 	push := true
 	for i := range attempts {
 		t := attempts[i].try
@@ -196,7 +199,8 @@ func (p *Pipeline) mayAsk(ctx context.Context, w who, attempts []attempt) error 
 		if t == nil {
 			continue
 		}
-		if _, l := p.guesses.Begin(*t, true); l != nil {
+		// A code with a password that is remembered counts from here on.
+		if _, l := p.guesses.Begin(*t, f.credentials[i] == nil); l != nil {
 			return l
 		}
 		if l := p.guesses.Elsewhere(ctx, *t); l != nil {
@@ -244,6 +248,25 @@ func (p *Pipeline) ask(ctx context.Context, w who, f found, attempts []attempt) 
 	return auth.Granted{}, right, denied
 }
 
+// inTime refuses a right code whose password was not known to be right when it
+// was asked about, if by now as many were tried as may be: or parallel guesses
+// would be free.
+func (p *Pipeline) inTime(ctx context.Context, w who, at place, f found, right *attempt, g auth.Granted) error {
+	t := right.try
+	if t == nil || f.credentials[right.index] != nil {
+		return nil
+	}
+	_, l := p.guesses.Begin(*t, false)
+	if l == nil {
+		l = p.guesses.Elsewhere(ctx, *t)
+	}
+	if l == nil {
+		return nil
+	}
+	p.leave(w, at, g)
+	return l
+}
+
 // settle says of the codes that were tried what they turned out to be. judged is
 // the attempt that the answer is about, if it is one.
 func (p *Pipeline) settle(ctx context.Context, w who, attempts []attempt, judged *attempt, err error) {
@@ -261,10 +284,7 @@ func (p *Pipeline) settle(ctx context.Context, w who, attempts []attempt, judged
 		switch {
 		case err == nil:
 			p.guesses.Right(*a.try)
-		case isDenied && a == judged && denied.Guess():
-			if denied.Password == auth.Right {
-				p.guesses.Begin(*a.try, false) // nothing of the password was remembered
-			}
+		case isDenied && a == judged && denied.Guess() && denied.Password == auth.Right:
 			last = p.guesses.Wrong(ctx, *a.try)
 		default:
 			last = p.guesses.Unknown(ctx, *a.try)

@@ -53,10 +53,13 @@ func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) 
 	if t := attempts[0].try; t != nil {
 		t.Home, t.Known = page, false
 	}
-	if err := p.mayAsk(ctx, w, attempts); err != nil {
+	if err := p.mayAsk(ctx, w, f, attempts); err != nil {
 		return Window{}, err
 	}
 	g, right, err := p.ask(ctx, w, f, attempts)
+	if err == nil {
+		err = p.inTime(ctx, w, at, f, right, g)
+	}
 	p.settle(ctx, w, attempts, right, err)
 	var denied *auth.Denied
 	switch {

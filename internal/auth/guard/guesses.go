@@ -17,7 +17,8 @@ import (
 const (
 	guessesADay = 10
 	guessWindow = 24 * time.Hour
-	codeDigits  = 6 // longer ones cannot be guessed
+	maxGuesses  = 64 // of a user that are kept: many may be compared at once, before the password is known to be right
+	codeDigits  = 6  // longer ones cannot be guessed
 	// sameCode is for how long a wrong code may be compared again: the backend
 	// may have refused it for having been asked too often.
 	sameCode = time.Minute
@@ -179,31 +180,42 @@ func (g *Guesses) Right(t Try) {
 	}
 }
 
-// Wrong says that a code was compared with those of the moment, and is none. It
-// reports that with it as many were tried as may be.
+// Wrong says that a code with the right password was compared with those of the
+// moment, and is none. It counts, also if nobody knew before that the password is
+// right. It reports that with it as many were tried as may be.
 func (g *Guesses) Wrong(ctx context.Context, t Try) (last bool) {
-	g.set(t, func(o *guess) { o.wrong = true })
+	user, code, home := g.digests(t)
+	g.mu.Lock()
+	u, _ := g.users.Get(user)
+	if u == nil {
+		u = &guessed{}
+	}
+	u.name = t.Name
+	g.users.Put(user, u)
+	if i := u.index(code); i >= 0 {
+		u.all[i].wrong = true
+	} else if len(u.all) < maxGuesses {
+		u.all = append(u.all, guess{code: code, home: home, at: g.now(), wrong: true, over: true})
+	}
+	g.mu.Unlock()
 	return g.share(ctx, t)
 }
 
-// Unknown says that a code could not be compared with those of the moment. It
-// was with those that are remembered.
+// Unknown says that a code that counts could not be compared with those of the
+// moment. It was with those that are remembered. One that does not count, since
+// nobody said that its password is right, counts no more than before.
 func (g *Guesses) Unknown(ctx context.Context, t Try) (last bool) { return g.share(ctx, t) }
 
-func (g *Guesses) set(t Try, f func(*guess)) {
-	user, code, _ := g.digests(t)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if u, ok := g.users.Get(user); ok {
-		if i := u.index(code); i >= 0 {
-			f(&u.all[i])
-		}
-	}
-}
-
-// share tells the store, and learns what it knows.
+// share tells the store of a code that counts, and learns what it knows.
 func (g *Guesses) share(ctx context.Context, t Try) (last bool) {
 	user, code, _ := g.digests(t)
+	g.mu.Lock()
+	u, _ := g.users.Get(user)
+	counts := u != nil && u.index(code) >= 0
+	g.mu.Unlock()
+	if !counts {
+		return false
+	}
 	n, fresh := 0, true
 	if g.store != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
@@ -216,10 +228,6 @@ func (g *Guesses) share(ctx context.Context, t Try) (last bool) {
 	told := n > 0
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	u, ok := g.users.Get(user)
-	if !ok {
-		return false
-	}
 	if i := u.index(code); i >= 0 {
 		u.all[i].over, u.all[i].told = true, told
 	}

@@ -287,6 +287,43 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// TestOnlyRightPasswordsCount: whoever does not have it must not use up what may
+// be tried, here or at another replica.
+func TestOnlyRightPasswordsCount(t *testing.T) {
+	store := newGuessStore(newClock().Now)
+	g := newGuesser(t, store)
+	for i := range 100 { // the backend denied the password
+		if g.Unknown(t.Context(), at(strange, code(i))) {
+			t.Error("it is said to be the last")
+		}
+	}
+	if store.calls > 0 || g.closed(at(strange, code(1))) || len(g.All()) > 0 {
+		t.Errorf("%d questions, closed %v", store.calls, g.closed(at(strange, code(1))))
+	}
+}
+
+// TestCompared: a code that turned out to come with the right password counts,
+// though nobody knew that before. How many are kept is bounded.
+func TestCompared(t *testing.T) {
+	for _, store := range []guard.GuessStore{nil, newGuessStore(newClock().Now)} {
+		g := newGuesser(t, store)
+		for i := range 100 {
+			if last := g.Wrong(t.Context(), at(strange, code(i))); last != (i == 9) {
+				t.Errorf("code %d is said to be the last: %v", i, last)
+			}
+		}
+		if !g.closed(at(strange, code(200))) || g.closed(at(nextcloud, code(200))) {
+			t.Error("open where it should be closed, or closed where it should be open")
+		}
+		if n := g.All()[0].Codes; n < 10 || n > 64 {
+			t.Errorf("%d codes", n)
+		}
+		if _, limited := g.Begin(at(nextcloud, code(200)), false); limited != nil {
+			t.Error("what was compared is in the way")
+		}
+	}
+}
+
 // TestClosedWhereGuessed: what strangers try elsewhere closes no home of the
 // user's, and each home that was clean has one more.
 func TestClosedWhereGuessed(t *testing.T) {
