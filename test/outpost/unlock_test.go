@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -135,6 +136,7 @@ func TestUnlock(t *testing.T) {
 		binds("before", closed)
 		send(http.StatusForbidden, "unlock", bob, secret, "", "nextcloud")
 		send(http.StatusForbidden, "unlock", bob, secret, "000000", "nextcloud")
+		f.later(2 * time.Second) // for one after a wrong code, authentik takes none
 		send(http.StatusForbidden, "unlock", bob, "Wr0ng", f.code(t), "nextcloud")
 		send(http.StatusForbidden, "unlock", nobody, secret, f.code(t), "nextcloud")
 		binds("refused", closed)
