@@ -66,6 +66,27 @@ func TestBindComesAfterItsSearch(t *testing.T) {
 	d.wants("oldest first", "bob/222222", "bob/111111")
 }
 
+// Whatever takes its time before a bind's login is looked for, it is as of when
+// it came.
+func TestBindIsAsOfItsArrival(t *testing.T) {
+	d := newDesk(t)
+	d.search(1, "111111")
+	came := d.Arrive()
+	d.now = d.now.Add(1)
+	d.search(2, "222222")
+	d.bind().Stray()
+	d.now = d.now.Add(freshFor)
+	b := d.Begin(came, here, "dc=x", "bob")
+	d.sees("a search came before it began", b, "bob/111111")
+	if all, _ := b.Logins(); len(all) != 1 || !all[0].Fresh {
+		t.Errorf("its search was not fresh when it came: %v", all)
+	}
+	if got := b.Rivals(); got != 1 {
+		t.Errorf("%d rivals went without since it came, want 1", got)
+	}
+	d.wants("a bind that comes now", "bob/111111", "bob/222222")
+}
+
 // A bind comes within milliseconds of its search. Whether that was so does not
 // change while it waits.
 func TestFresh(t *testing.T) {
@@ -182,13 +203,15 @@ func TestServe(t *testing.T) {
 }
 
 // A wrong password is of a login search as any other bind: one that lingers
-// since its client is slowed down must not be in the way of the owner's.
+// since its client is slowed down must not be in the way of the owner's. Who
+// mistyped his password tries again with the same login, which is the bind's if
+// there is no other.
 func TestRefused(t *testing.T) {
 	t.Run("the one login", func(t *testing.T) {
 		d := newDesk(t)
 		d.search(1, "666666")
 		d.refused()
-		d.wants("marked")
+		d.wants("alone", "bob/666666")
 		d.search(2, "123456")
 		d.wants("another beside it", "bob/123456")
 		d.search(3, "666666")
@@ -198,12 +221,27 @@ func TestRefused(t *testing.T) {
 		d.now = d.now.Add(1)
 		d.wants("expired", "bob/666666", "bob/123456", "bob/666666")
 	})
+	t.Run("several, and no other", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.refused()
+		d.search(2, "777777")
+		d.refused()
+		d.wants("both may be tried again", "bob/666666", "bob/777777")
+		b := d.bind()
+		d.search(3, "123456")
+		d.sees("the other came later than the bind", b, "bob/666666", "bob/777777")
+		d.wants("the other came", "bob/123456")
+		serve(d.Tracker, 3)
+		d.wants("the other is served", "bob/666666", "bob/777777")
+	})
 	t.Run("for this user and address only", func(t *testing.T) {
 		d := newDesk(t)
 		d.search(1, "")
 		d.refused()
 		d.Searched(2, there, "nc", found("bob", "bob", ""))
-		if got := expected(d.Tracker, there, "dc=x", "bob"); len(got) != 1 {
+		d.Searched(3, there, "nc", found("bob", "bob", "123456"))
+		if got := expected(d.Tracker, there, "dc=x", "bob"); len(got) != 2 {
 			t.Errorf("from another address: %q", got)
 		}
 	})
@@ -212,7 +250,9 @@ func TestRefused(t *testing.T) {
 		d.search(1, "666666")
 		d.search(2, "666666")
 		d.refused()
-		d.wants("marked")
+		d.wants("alone", "bob/666666", "bob/666666")
+		d.search(3, "123456")
+		d.wants("another beside them", "bob/123456")
 	})
 	t.Run("each of them has its own", func(t *testing.T) {
 		d := newDesk(t)
@@ -254,7 +294,8 @@ func TestRefused(t *testing.T) {
 		d.wants("to the last moment", "bob/123456")
 		d.now = d.now.Add(1)
 		d.refused()
-		d.wants("long ago")
+		d.search(2, "777777")
+		d.wants("long ago", "bob/777777")
 	})
 	t.Run("a grant lifts it", func(t *testing.T) {
 		d := newDesk(t)
@@ -263,7 +304,8 @@ func TestRefused(t *testing.T) {
 		d.refused()
 		b.Serve(1)
 		d.search(1, "123456")
-		d.wants("granted since", "bob/123456")
+		d.search(2, "777777")
+		d.wants("granted since", "bob/123456", "bob/777777")
 	})
 	// The stranger's next wrong password is of the login that is marked, and
 	// not of the owner's new one.
@@ -301,10 +343,11 @@ func TestRefused(t *testing.T) {
 		b := d.bind()
 		_, changed := b.Logins()
 		serve(d.Tracker, 2)
-		if d.wants("the other is marked"); !isClosed(changed) {
+		if d.wants("the other is alone", "bob/666666"); !isClosed(changed) {
 			t.Error("the bind was not told")
 		}
 		d.search(2, "123456")
+		d.wants("the other is marked", "bob/123456")
 		d.search(3, "777777")
 		d.refused()
 		d.wants("and had its bind", "bob/123456")
@@ -364,7 +407,7 @@ func TestRefused(t *testing.T) {
 }
 
 // Rivals are those whose password is right, and who may want the same login:
-// they look for one, or went without a moment ago.
+// they look for one, or went without since the bind came.
 func TestRivals(t *testing.T) {
 	d := newDesk(t)
 	b := d.bind()
@@ -396,49 +439,59 @@ func TestRivals(t *testing.T) {
 	d.Begin(d.Arrive(), there, "dc=x", "bob").Stray()
 	rivals("elsewhere, and others", 0)
 
+	d.bind().Stray()
+	rivals("went without when it came", 0)
+	d.now = d.now.Add(1)
 	gone := d.bind()
 	gone.Right()
 	gone.Stray()
 	gone.End()
-	d.now = d.now.Add(Hold / 2)
+	rivals("went without since", 1)
+	d.now = d.now.Add(Hold)
 	d.bind().Stray()
-	rivals("went without", 2)
-	d.now = d.now.Add(Hold/2 - 1)
-	rivals("the last moment", 2)
-	d.now = d.now.Add(1)
-	rivals("one long ago", 1)
-	d.now = d.now.Add(-Hold)
-	rivals("a clock set back", 2)
-	d.now = d.now.Add(-Hold)
-	rivals("a clock set back by Hold: they do not count for long", 0)
-	d.now = d.now.Add(4 * Hold)
-	rivals("both long ago", 0)
+	rivals("another", 2)
+	d.now = d.now.Add(time.Hour)
+	rivals("long ago, but since it came", 2)
+	if got := d.bind().Rivals(); got != 1 { // b, whose password is right
+		t.Errorf("a bind that comes later: %d, want 1", got)
+	}
 }
 
-// However many went without a login, the latest ones are known.
+// However many went without a login, the latest ones are known, for as long as
+// a bind may wait.
 func TestManyStrays(t *testing.T) {
 	d := newDesk(t)
+	kept := func(what string, want int) {
+		t.Helper()
+		s, _ := d.strays.Get(user{here, "dc=x", "bob"})
+		if len(s.left) != want {
+			t.Errorf("%s: %d are kept, want %d", what, len(s.left), want)
+		}
+	}
+	b := d.bind()
+	d.now = d.now.Add(1)
 	for range 2 * maxLeft {
 		d.bind().Stray()
 	}
-	b := d.bind()
+	kept("at once", maxLeft)
 	if got := b.Rivals(); got != maxLeft {
 		t.Errorf("%d rivals, want %d", got, maxLeft)
 	}
-	d.now = d.now.Add(Hold / 2)
-	for range maxLeft {
+	later := d.bind()
+	d.now = d.now.Add(leftFor - 1)
+	for range maxLeft / 2 {
 		d.bind().Stray()
 	}
-	d.now = d.now.Add(Hold / 2)
-	if got := b.Rivals(); got != maxLeft {
-		t.Errorf("%d rivals of late, want %d", got, maxLeft)
+	kept("the latest", maxLeft)
+	if got := later.Rivals(); got != maxLeft/2 {
+		t.Errorf("%d rivals of a later bind, want %d", got, maxLeft/2)
 	}
+	d.now = d.now.Add(1)
 	d.bind().Stray()
-	d.now = d.now.Add(Hold)
+	kept("the first are long ago", maxLeft/2+1)
+	d.now = d.now.Add(-2 * leftFor)
 	d.bind().Stray()
-	if s, _ := d.strays.Get(b.user); len(s.left) != 1 {
-		t.Errorf("%d are kept, want 1", len(s.left))
-	}
+	kept("a clock set back: none for long", 1)
 }
 
 func TestStrays(t *testing.T) {
@@ -512,7 +565,8 @@ func TestChanged(t *testing.T) {
 		if other.Refused(); !isClosed(changed) {
 			t.Error("not told")
 		}
-		d.wants("marked")
+		d.search(2, "222222")
+		d.wants("marked", "bob/222222")
 	})
 }
 

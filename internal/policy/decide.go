@@ -259,22 +259,6 @@ func due(open []Login) (all []int) {
 	return all
 }
 
-// any returns one of several logins, how many there are, and its proof, if all
-// of them are proved: then it does not matter which.
-func (d *decision) any(open []Login) (one, n int, f *verified.Proof) {
-	fresh := slices.ContainsFunc(open, func(l Login) bool { return l.Fresh })
-	for i := range open {
-		if open[i].Fresh != fresh {
-			continue
-		}
-		if f = d.proved(verified.ByName, open[i].Codes, open[i].Home); f == nil {
-			return -1, 0, nil
-		}
-		one, n = i, n+1
-	}
-	return one, n, f
-}
-
 // Only returns the index of the one login that a bind can belong to, and how
 // many searches there are for it; -1 if there are several logins. Where some
 // are fresh, it is one of those.

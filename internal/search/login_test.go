@@ -19,7 +19,7 @@ func loginEngine(t testing.TB) *Engine {
 		u := directory.User{
 			UUID: fmt.Sprintf("10000000-0000-4000-8000-%012d", i), PK: int64(i), Username: name, UID: fmt.Sprintf("uid-%d", i),
 			Name: "Person " + name, Email: strings.ReplaceAll(name, " ", ".") + "@example.org", Active: true, Groups: []string{group.UUID},
-			Attrs: map[string]any{"userPrincipalName": name + "@corp"},
+			Attrs: map[string]any{"userPrincipalName": name + "@corp", "nickname": name},
 		}
 		switch name {
 		case "twin1", "twin2":
@@ -92,6 +92,10 @@ func TestLoginSearch(t *testing.T) {
 		{"other attributes unchanged", "(|(uid=uid-1;123456)(displayName=person alice;123456))", "alice", "uid-1/123456", 1},
 		{"no login attribute", "(displayName=person alice;123456)", "", "", 0},
 		{"no login attribute, plain", "(displayName=person alice)", "alice", "", 0},
+		{"custom attribute that is none", "(nickname=alice;123456)", "", "", 0},
+		{"custom attribute that is none, plain", "(nickname=alice)", "alice", "", 0},
+		{"custom attribute that is none beside", "(|(nickname=bob)(uid=uid-1;123456))", "bob", "", 0},
+		{"attribute that nobody has and that is none", "(y-login=alice;123456)", "", "", 0},
 		{"two names", "(|(uid=uid-1)(uid=uid-2))", "alice bob", "", 0},
 		{"two names, one found", "(|(uid=uid-1)(uid=ghost))", "alice", "", 0},
 		{"two names with codes", "(|(uid=uid-1;123456)(uid=uid-2;123456))", "", "", 0},
