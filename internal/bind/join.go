@@ -27,6 +27,9 @@ func (p *Pipeline) joining(w who, at place) *joining {
 	j := &joining{p: p, w: w, at: at, right: new(atomic.Bool)}
 	if p.Logins != nil {
 		j.came = p.Logins.Arrive()
+		if w.known && p.Logins.Expects(at.addr, w.account.Base, w.account.UUID) {
+			j.look() // which one can only be its own
+		}
 	}
 	return j
 }

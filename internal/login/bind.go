@@ -24,8 +24,9 @@ type underway struct {
 	user  user
 	last  uint64 // what was searched for later cannot be its login
 	began time.Time
-	rival bool // its password is right
-	by    int  // how many have not ended it
+	rival bool  // its password is right
+	own   *open // nil: it is not known
+	by    int   // how many have not ended it
 }
 
 // Arrival is when a bind came.
@@ -65,29 +66,76 @@ func (t *Tracker) enter(u *underway) *Bind {
 // Logins returns the login searches that the bind may belong to, the oldest
 // first: those that found the user, from the address, before the bind came, on
 // connections that did nothing else since, less one for each granted bind that
-// they served. Those by which a wrong password came are left out if there are
-// others. Of those for the same login it does not matter which. changed is
-// closed when there may be others.
+// they served. Those that are known to be of other binds, and those by which a
+// wrong password came, are left out if there are others; and if there is but
+// one that it can be of, the bind has that for its own from then on. Of those
+// for the same login it does not matter which. changed is closed when there may
+// be others.
 func (b *Bind) Logins() (all []Login, changed <-chan struct{}) {
 	t := b.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	var refused []Login
-	for _, l := range b.open() {
-		open := l.Login
-		open.Fresh = b.began.Sub(l.since) < freshFor
-		if within(&t.refused, marked{b.user, l.mark()}, now, refusedFor) {
-			refused = append(refused, open)
-		} else {
-			all = append(all, open)
+	may := b.open()
+	if own := b.own; slices.Contains(may, own) {
+		may = []*open{own}
+	} else {
+		may = t.choose(b, may)
+		if b.own = b.only(may); b.own != nil {
+			b.own.of = b.underway
 		}
 	}
-	if len(all) == 0 {
-		all = refused
+	for _, l := range may {
+		o := l.Login
+		o.Fresh = b.fresh(l)
+		all = append(all, o)
 	}
 	return all, t.users[b.user].changed
 }
+
+// choose leaves out what is not fresh, and then what others have for their own
+// or what was refused, if anything else is left. What a bind has whose password
+// is right, or that was granted before, is not left out: it may be of both.
+func (t *Tracker) choose(b *Bind, may []*open) []*open {
+	if slices.ContainsFunc(may, b.fresh) {
+		may = slices.DeleteFunc(may, func(l *open) bool { return !b.fresh(l) })
+	}
+	var free, taken, refused []*open
+	for _, l := range may {
+		m := marked{b.user, l.mark()}
+		switch {
+		case l.of != nil && !l.of.rival && !within(&t.good, m, t.now(), goodFor):
+			taken = append(taken, l)
+		case within(&t.refused, m, t.now(), refusedFor):
+			refused = append(refused, l)
+		default:
+			free = append(free, l)
+		}
+	}
+	switch {
+	case len(free) > 0:
+		return free
+	case len(taken) > 0:
+		return taken
+	}
+	return refused
+}
+
+// only returns the login that the bind must be of, nil if there are several, or
+// it is another bind's.
+func (b *Bind) only(may []*open) *open {
+	var only *open
+	for _, l := range may {
+		if l.of != nil || only != nil && !l.Same(only.Login) {
+			return nil
+		}
+		if only == nil {
+			only = l
+		}
+	}
+	return only
+}
+
+func (b *Bind) fresh(l *open) bool { return b.began.Sub(l.since) < freshFor }
 
 // open returns the searches that serve no bind yet, and came before this one.
 func (b *Bind) open() (all []*open) {
@@ -113,7 +161,7 @@ func (b *Bind) Right() {
 }
 
 // Rivals returns how many other binds with the right password there are that
-// look for a login, or that went without one since this one came.
+// look for a login, unless both have one for their own, or that went without one since this one came.
 func (b *Bind) Rivals() int {
 	t := b.t
 	t.mu.Lock()
@@ -127,7 +175,7 @@ func (b *Bind) Rivals() int {
 		}
 	}
 	for o := range w.binds {
-		if o != b.underway && o.rival {
+		if o != b.underway && o.rival && (o.own == nil || b.own == nil) {
 			n++
 		}
 	}
@@ -201,7 +249,11 @@ func (b *Bind) Refused() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var of []*open
-	for _, l := range b.open() {
+	may := b.open()
+	if slices.Contains(may, b.own) {
+		may = []*open{b.own}
+	}
+	for _, l := range may {
 		if !t.mayBeRefused(l) {
 			continue
 		}
@@ -261,6 +313,9 @@ func (b *Bind) End() {
 	b.ended = true
 	if b.by--; b.by > 0 {
 		return
+	}
+	if b.own != nil {
+		b.own.of = nil
 	}
 	w := t.users[b.user]
 	delete(w.binds, b.underway)

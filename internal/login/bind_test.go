@@ -60,7 +60,7 @@ func TestBindComesAfterItsSearch(t *testing.T) {
 	d.sees("before any search", early)
 	d.sees("between two searches", b, "bob/111111")
 	d.sees("the same, asked again", b.Again(), "bob/111111")
-	d.wants("after both", "bob/111111", "bob/222222")
+	d.wants("after both", "bob/222222") // the first one is that of b
 	d.search(1, "111111") // once more on its connection
 	d.sees("its search replaced", b)
 	d.wants("oldest first", "bob/222222", "bob/111111")
@@ -84,7 +84,7 @@ func TestBindIsAsOfItsArrival(t *testing.T) {
 	if got := b.Rivals(); got != 1 {
 		t.Errorf("%d rivals went without since it came, want 1", got)
 	}
-	d.wants("a bind that comes now", "bob/111111", "bob/222222")
+	d.wants("a bind that comes now, beside one that has its own", "bob/222222")
 }
 
 // A bind comes within milliseconds of its search. Whether that was so does not
@@ -108,11 +108,94 @@ func TestFresh(t *testing.T) {
 	d.search(2, "222222")
 	fresh("at the last moment", d.bind(), true, true)
 	d.now = d.now.Add(1)
-	fresh("too late", d.bind(), false, true)
+	fresh("too late beside a fresh one", d.bind(), true)
 	d.now = d.now.Add(time.Hour)
 	fresh("a bind that came long ago", b, true)
 	fresh("entered again", b.Again(), true)
 	fresh("much later", d.bind(), false, false)
+}
+
+// A bind that can be of one login only has it for its own, so that it is not in
+// the way of others: a stranger's bind that waits for its answer does not keep
+// the owner's waiting.
+func TestOwn(t *testing.T) {
+	t.Run("left out for others", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		stranger := d.bind()
+		d.sees("the stranger", stranger, "bob/666666")
+		d.search(2, "123456")
+		d.wants("the owner", "bob/123456")
+		stranger.End()
+		d.wants("when the stranger is gone", "bob/666666", "bob/123456")
+	})
+	t.Run("not if there are several", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		d.search(2, "123456")
+		b := d.bind()
+		d.sees("one", b, "bob/666666", "bob/123456")
+		d.wants("another", "bob/666666", "bob/123456")
+		d.Closed(1)
+		d.sees("when one is over", b, "bob/123456")
+		d.search(1, "777777")
+		d.wants("another then", "bob/777777")
+	})
+	t.Run("but if it is all there is", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "123456")
+		poll := d.bind()
+		d.sees("who polls without a search", poll, "bob/123456")
+		d.wants("whose it is", "bob/123456")
+	})
+	t.Run("not with the right password", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "123456")
+		thief := d.bind()
+		d.sees("the thief", thief, "bob/123456")
+		thief.Right()
+		d.search(2, "")
+		owner := d.bind()
+		d.sees("the owner", owner, "bob/123456", "bob/")
+		owner.Right()
+		if thief.Rivals() != 1 || owner.Rivals() != 1 {
+			t.Errorf("%d and %d rivals", thief.Rivals(), owner.Rivals())
+		}
+	})
+	t.Run("not one that was granted before", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "123456")
+		serve(d.Tracker, 1)
+		d.search(1, "123456")
+		poll := d.bind()
+		d.sees("who polls", poll, "bob/123456")
+		d.search(2, "666666")
+		d.wants("the owner", "bob/123456", "bob/666666")
+	})
+	t.Run("both have one", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "111111")
+		one := d.bind()
+		d.sees("one", one, "bob/111111")
+		d.search(2, "222222")
+		two := d.bind()
+		d.sees("the other", two, "bob/222222")
+		one.Right()
+		two.Right()
+		if one.Rivals() != 0 || two.Rivals() != 0 {
+			t.Errorf("%d and %d rivals", one.Rivals(), two.Rivals())
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		d := newDesk(t)
+		d.search(1, "666666")
+		stranger := d.bind()
+		d.sees("the stranger", stranger, "bob/666666")
+		d.search(2, "123456")
+		stranger.Refused()
+		stranger.End()
+		d.wants("it was his", "bob/123456")
+	})
 }
 
 // What a bind is told of a login is what stood in its search.

@@ -445,6 +445,7 @@ func (w *world) compare(timeStood bool) {
 			got[e.group()]++
 			saw += " " + l.Name + string(l.Code) + l.Searcher
 		}
+		may := 0
 		others := false // that are not refused
 		for g := range got {
 			others = others || !w.isRefused(g)
@@ -456,18 +457,24 @@ func (w *world) compare(timeStood bool) {
 				if others && w.isRefused(g) {
 					least, most = 0, 0
 				}
-				if got[g] < least || got[g] > most {
-					w.t.Errorf("the bind sees %d of %v, want %d to %d", got[g], g, least, most)
+				// What is another bind's own, or not fresh, may be left out;
+				// but not everything.
+				may += least
+				if got[g] > most {
+					w.t.Errorf("the bind sees %d of %v, want %d at most", got[g], g, most)
 				}
 			}
+		}
+		if may > 0 && len(all) == 0 {
+			w.t.Errorf("the bind of %s from %v sees nothing of %d", b.user, b.client, may)
 		}
 		// This is a new one for each of those that come now.
 		if b.changed != nil && timeStood && saw != b.saw && !isClosed(b.changed) {
 			w.t.Errorf("the bind saw%s and sees%s, and was not told", b.saw, saw)
 		}
 		b.changed, b.saw = changed, saw
-		if got, want := h.Rivals(), w.rivals(b); got != want {
-			w.t.Errorf("%d rivals, want %d", got, want)
+		if got, want := h.Rivals(), w.rivals(b); got > want { // where both have a login they are none
+			w.t.Errorf("%d rivals, want %d at most", got, want)
 		}
 		if got, want := h.Strays(), w.hasStrays(b); got != want {
 			w.t.Errorf("strays: %v, want %v", got, want)

@@ -58,6 +58,9 @@ type open struct {
 	served bool // by a granted bind: not open any more
 
 	refused bool // a wrong password came by it
+	// of is the bind under way that is its own: when it came, there was no
+	// other login that it could be of.
+	of *underway
 }
 
 // New returns a Tracker; now may be nil for time.Now.

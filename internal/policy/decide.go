@@ -68,7 +68,7 @@ type Verdict struct {
 
 // Patience is how long a bind waits for others to finish that look for their
 // logins as well.
-const Patience = 25 * time.Second
+const Patience = 10 * time.Second
 
 // Decide says what to do with a bind whose password is remembered.
 func Decide(r *Rules, u User, c *verified.Credential, p Presented, now time.Time) Verdict {
