@@ -44,7 +44,7 @@ func TestForgive(t *testing.T) {
 	h.restart()
 	h.want("she, after a restart, where she never was", h.plain(elsewhere, "alice;222222", "secret"), codeLimit)
 	account, _ := h.AccountByName("alice")
-	if n, err := h.Forgive(t.Context(), account); n != 10 || err != nil {
+	if n, err := h.Forgive(t.Context(), account); n < 10 || err != nil {
 		t.Errorf("forgiven: %d, %v", n, err)
 	}
 	h.want("she, forgiven", h.plain(elsewhere, "alice;222222", "secret"), byCode)
