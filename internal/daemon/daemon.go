@@ -140,6 +140,7 @@ func (d *Daemon) open(o Options) (err error) {
 	d.binding = bind.NewMetrics(m.registry)
 	logins := login.New(d.now)
 	d.binds = d.pipeline(logins, limits)
+	m.pipeline(d.binds)
 	h := &handler{metrics: m, binds: d.binds, logins: logins}
 	d.server = server.New(server.Config{
 		Handler:   h,
