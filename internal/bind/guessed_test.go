@@ -1,9 +1,11 @@
 package bind_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -54,6 +56,44 @@ func TestForgive(t *testing.T) {
 	if n, err := h.Forgive(t.Context(), account); n != 0 || err != nil {
 		t.Errorf("again: %d, %v", n, err)
 	}
+}
+
+// TestForgivenAtAnotherReplica: a replica knows within a minute, though nobody
+// binds there.
+func TestForgivenAtAnotherReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := cache.NewMemory(time.Now)
+		replica := func() *server {
+			return newServer(t, nil, func(o *bind.Options) {
+				remembering(t)(o)
+				o.Guesses, o.Key = shared, []byte("key")
+			})
+		}
+		one, two := replica(), replica()
+		defer one.Close()
+		defer two.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); one.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+
+		for i := range 10 {
+			one.expect(t, here, fmt.Sprint("bob;", 700000+i), "secret", "denied wrong_code 49")
+		}
+		one.expect(t, here, "bob;700010", "secret", limitCode)
+		dir, _ := two.Directory(nil)
+		account, _ := dir.AccountByName("bob")
+		if n, err := two.Forgive(t.Context(), account); n != 10 || err != nil {
+			t.Fatal(n, err)
+		}
+		one.expect(t, here, "bob;700010", "secret", limitCode)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		one.expect(t, here, "bob;700010", "secret", "denied wrong_code 49")
+		if all := one.Guessed(); len(all) != 0 {
+			t.Errorf("%+v", all)
+		}
+	})
 }
 
 // TestAwayIsUpToDate: of a client that is known to have moved the last bind
