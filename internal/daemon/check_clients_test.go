@@ -162,7 +162,7 @@ func TestCheckRunning(t *testing.T) {
 		"running: ldapd 1.2 since 2026-05-01 12:00:00 serves 2 trees, with verified binds of 7 users in bolt",
 		"running: 2 of them have codes that are good at every client, as they were proved before ldapd kept where: until they end, or by ldapd cache revoke",
 		"warning: running: verified binds: disk full",
-		"warning: running: 3 binds of nextcloud with the right password were answered 52, as which login they belong to cannot be determined, the last one at 2026-05-01 12:00:00: set ldapCacheTTL to 0",
+		"warning: running: 3 binds of nextcloud with the right password were answered 52, as it cannot be determined which login they belong to, the last one at 2026-05-01 12:00:00: set ldapCacheTTL to 0",
 		"warning: running: somebody has the password of alice",
 	}
 	if !slices.Equal(r.Notes, want) || len(r.Problems) > 0 {

@@ -210,11 +210,10 @@ func (s service) Status(context.Context) (control.Status, error) {
 		}
 		st.Directory = fmt.Sprintf("%s: %d entries below %d base DNs", s.cfg.Backend, entries, len(forest.Trees()))
 	}
+	st.Warnings = append(guessed(s.binds.Guessed(), s.nameOf), away(s.binding.Away(), s.now())...)
 	for _, u := range s.binding.Undecided() {
 		st.Undecided = append(st.Undecided, control.Undecided{Client: u.Client, Count: uint64(u.Count), Last: u.Last, Remedy: pairRemedy})
 	}
-	st.Warnings = append(st.Warnings, guessed(s.binds.Guessed(), s.nameOf)...)
-	st.Warnings = append(st.Warnings, away(s.binding.Away(), s.now())...)
 	st.Warnings = append(st.Warnings, s.backend.trouble()...)
 	if age := s.now().Sub(s.backend.synced()); age > directoryAge {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("the directory was last known to be up to date %s ago", age.Round(time.Second)))
