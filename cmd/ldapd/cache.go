@@ -6,25 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"ldapd/internal/config"
 	"ldapd/internal/control"
 )
 
 func cacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
-		Short: "See and revoke verified binds",
+		Short: "See and revoke verified binds, and forgive wrong codes",
 		Long: `See and revoke verified binds: the users whose password and second factor were
-proved, and who are let in by that until it is proved again. The running server
-is asked or, if there is none, its store.`,
+proved, and who are let in by that until it is proved again; and forgive the
+wrong codes that somebody tried with a user's password. The running server is
+asked or, if there is none, its store.`,
 		Args: cobra.NoArgs,
 		RunE: help,
 	}
-	cmd.AddCommand(cacheListCommand(), cacheRevokeCommand())
+	cmd.AddCommand(cacheListCommand(), cacheRevokeCommand(), cacheForgiveCommand())
 	return cmd
 }
 
@@ -66,7 +69,8 @@ func cacheRevokeCommand() *cobra.Command {
 		Short: "Revoke the verified binds of a user, or of all",
 		Long: `Revoke the verified binds of a user, named by user name or UUID, or of all
 users. From then on each of them has to prove password and second factor again,
-also in sessions that are open.`,
+also in sessions that are open. The wrong codes of the user that a running
+server counted are forgiven, as by "ldapd cache forgive".`,
 		Example: `  ldapd cache revoke alice --config /etc/ldapd/ldapd.yaml
   ldapd cache revoke --all`,
 		Args: cobra.MaximumNArgs(1),
@@ -96,6 +100,43 @@ also in sessions that are open.`,
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "revoked the verified binds of %s (%d)\n", printable(args[0]), n)
 			return err
 		})
+	}
+	return cmd
+}
+
+func cacheForgiveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "forgive USER",
+		Short: "Have codes of a user compared again",
+		Long: `Have codes of a user, named by user name or UUID, compared again. Of the wrong
+ones that come with the right password ten are compared in a day, in all trees
+and by all replicas together; then logins by code are answered 51 (busy) where
+those came from, until they are a day old, the user has another password, or
+this says so. Before you do, let the user change the password: somebody has it.
+The server must run; other replicas that share its store follow within a minute.`,
+		Example: `  ldapd cache forgive alice --config /etc/ldapd/ldapd.yaml`,
+		Args:    cobra.ExactArgs(1),
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cfg, err := config.Load(*path, os.Environ())
+		if err != nil {
+			return err
+		}
+		c, err := running(cfg)
+		if err != nil {
+			return err
+		}
+		n, err := c.Forgive(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "no wrong codes of %s were counted\n", printable(args[0]))
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "forgave the wrong codes of %s (%d); other replicas follow within a minute\n", printable(args[0]), n)
+		return err
 	}
 	return cmd
 }

@@ -22,8 +22,9 @@ type fake struct {
 	status control.Status
 	err    error
 
-	revoked string
-	asked   unlock.Request
+	revoked, forgiven string
+
+	asked unlock.Request
 }
 
 func (f *fake) List(context.Context) ([]control.Bind, error) { return f.binds, f.err }
@@ -34,6 +35,14 @@ func (f *fake) Revoke(_ context.Context, user string) (int, error) {
 		return 0, f.err
 	}
 	return 2, f.err
+}
+
+func (f *fake) Forgive(_ context.Context, user string) (int, error) {
+	f.forgiven = user
+	if user == "nobody" {
+		return 0, f.err
+	}
+	return 10, f.err
 }
 
 func (f *fake) RevokeAll(context.Context) (int, error) {
@@ -134,14 +143,40 @@ func TestCacheRevoke(t *testing.T) {
 	}
 }
 
+func TestCacheForgive(t *testing.T) {
+	f := &fake{}
+	serving(t, f)
+	for _, tt := range []struct {
+		args        []string
+		status      int
+		out, errOut string
+	}{
+		{[]string{"Alice"}, 0, "forgave the wrong codes of Alice (10); other replicas follow within a minute\n", ""},
+		{[]string{"nobody"}, 0, "no wrong codes of nobody were counted\n", ""},
+	} {
+		status, out, errOut := execute(t, "", append([]string{"cache", "forgive"}, tt.args...)...)
+		if status != tt.status || out != tt.out || errOut != tt.errOut || f.forgiven != tt.args[0] {
+			t.Errorf("%q: %d, %q, %q, forgiven %q", tt.args, status, out, errOut, f.forgiven)
+		}
+	}
+	f.err = errors.New("the disk is full")
+	if status, out, errOut := execute(t, "", "cache", "forgive", "alice"); status != 1 || out != "" || errOut != "ldapd: the disk is full\n" {
+		t.Errorf("%d, %q, %q", status, out, errOut)
+	}
+	if status, _, _ := execute(t, "", "cache", "forgive"); status == 0 {
+		t.Error("nobody is named, and that is fine")
+	}
+}
+
 func TestStatusCommand(t *testing.T) {
 	f := &fake{status: control.Status{
-		Version: "1.2", Since: at, Directory: "31 users", Store: "bolt", StoreError: "disk full", VerifiedUsers: 3,
+		Version: "1.2", Since: at, Directory: "31 users", Store: "bolt", StoreError: "disk full", VerifiedUsers: 3, GoodAnywhere: 2,
 		Warnings:  []string{"mind the gap"},
 		Undecided: []control.Undecided{{Client: "nextcloud", Count: 7, Last: at, Remedy: "set ldapCacheTTL to 0"}},
 	}}
 	serving(t, f)
 	want := "version         1.2\nruns since      " + clock(at) + "\ndirectory       31 users\nverified users  3\nstore           bolt, fails: disk full\n" +
+		"good anywhere   codes of 2 of them: proved before ldapd kept where, until they end or are revoked\n" +
 		"warning         mind the gap\nundecided       7 binds of nextcloud, the last one at " + clock(at) + ": set ldapCacheTTL to 0\n"
 	if status, out, _ := execute(t, "", "status"); status != 0 || out != want {
 		t.Errorf("%d\n%s\nwant\n%s", status, out, want)
@@ -211,7 +246,7 @@ func TestNotRunning(t *testing.T) {
 	t.Setenv("LDAPD_STATE_DIR", dir)
 	t.Setenv("LDAPD_CLIENTS", "[{name: nextcloud, networks: [192.0.2.1/32]}]")
 	want := "ldapd: not running (no control socket in " + dir + ")\n"
-	for _, args := range [][]string{{"status"}, {"unlock", "alice"}} {
+	for _, args := range [][]string{{"status"}, {"unlock", "alice"}, {"cache", "forgive", "alice"}} {
 		if status, out, errOut := execute(t, "p\n", args...); status != 1 || out != "" || errOut != want {
 			t.Errorf("%q: %d, %q, %q", args, status, out, errOut)
 		}

@@ -17,7 +17,8 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Ask the running server how it does",
 		Long: `Ask the running server what it serves, how its store does, and which clients send
-binds that cannot be told, with what to do about it. The admin listener shows
+binds that cannot be determined, whose password somebody has who tries codes,
+and what else is amiss, with what to do about it. The admin listener shows
 the same at /status. The exit status is 0 if a server runs. Times are in the
 local time zone.`,
 		Example: `  ldapd status --config /etc/ldapd/ldapd.yaml
@@ -55,6 +56,9 @@ func printStatus(w io.Writer, st control.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "version\t%s\nruns since\t%s\ndirectory\t%s\nverified users\t%d\nstore\t%s\n", // errors come from Flush
 		st.Version, clock(st.Since), printable(st.Directory), st.VerifiedUsers, store)
+	if st.GoodAnywhere > 0 {
+		fmt.Fprintf(t, "good anywhere\tcodes of %d of them: proved before ldapd kept where, until they end or are revoked\n", st.GoodAnywhere)
+	}
 	for _, warning := range st.Warnings {
 		fmt.Fprintf(t, "warning\t%s\n", printable(warning))
 	}

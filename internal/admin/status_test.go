@@ -22,9 +22,9 @@ import (
 func TestStatus(t *testing.T) {
 	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	sick := control.Status{
-		Version: "1.2", Since: at, Directory: "31 users", Store: "postgres", StoreError: "refused <b>", VerifiedUsers: 3,
+		Version: "1.2", Since: at, Directory: "31 users", Store: "postgres", StoreError: "refused <b>", VerifiedUsers: 3, GoodAnywhere: 2,
 		Undecided: []control.Undecided{{Client: "nextcloud", Count: 7, Last: at, Remedy: "set ldapCacheTTL to 0"}},
-		Warnings:  []string{"the certificate ends soon"},
+		Warnings:  []string{"the certificate ends soon", "somebody has the password of <alice>"},
 	}
 	well := control.Status{Version: "1.2", Since: at, Directory: "31 users", Store: "bolt"}
 	var now control.Status
@@ -54,7 +54,7 @@ func TestStatus(t *testing.T) {
 	code, h, body := ask("GET", browser)
 	for _, want := range []string{
 		"ldapd 1.2", "31 users", "<dd>postgres</dd>", "refused &lt;b&gt;", "<td>nextcloud</td>", `<td class="number">7</td>`, "set ldapCacheTTL to 0",
-		"the certificate ends soon", `<time datetime="2026-07-01T12:00:00Z">1 July 2026, 12:00:00 UTC</time>`, "<dd>3</dd>",
+		"the certificate ends soon", `<time datetime="2026-07-01T12:00:00Z">1 July 2026, 12:00:00 UTC</time>`, "<dd>3, 2 of them with codes", `<p class="bad">somebody has the password of &lt;alice&gt;</p>`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not in\n%s", want, body)
@@ -82,6 +82,9 @@ func TestStatus(t *testing.T) {
 
 	now = well
 	if _, _, body := ask("GET", browser); !strings.Contains(body, "<dd>bolt, in order</dd>") || !strings.Contains(body, "<p>None.</p>") || strings.Contains(body, `class="bad"`) || strings.Contains(body, "<table>") {
+		t.Error(body)
+	}
+	if _, _, body := ask("GET", browser); !strings.Contains(body, "<dd>0</dd>") {
 		t.Error(body)
 	}
 	if code, _, _ := ask("POST", browser); code != 405 {

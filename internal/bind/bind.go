@@ -174,6 +174,10 @@ func (p *Pipeline) Close() {
 // the metric; identical ones share one run.
 func (p *Pipeline) Waiting() int { return p.flights.Waiting() }
 
+// Strangers returns how many binds of users who are not at home wait for those
+// from the same address, for the metric.
+func (p *Pipeline) Strangers() int { return p.strangers.Waiting() }
+
 // Bind answers a request. The error is an *auth.Denied (49 or 50), an
 // *auth.Limited (51), or an ldap.Error: 34 for what is no DN, 52 for all that
 // cannot be determined.

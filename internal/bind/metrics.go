@@ -78,7 +78,7 @@ func (m *Metrics) away(client string, now time.Time) {
 	m.aways.Inc()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.moved) < maxUndecided {
+	if _, ok := m.moved[client]; ok || len(m.moved) < maxUndecided {
 		m.moved[client] = now
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"ldapd/internal/auth"
 	"ldapd/internal/auth/guard"
 	"ldapd/internal/login"
@@ -291,9 +289,8 @@ func (p *Pipeline) settle(ctx context.Context, w who, attempts []attempt, judged
 		}
 		if last {
 			p.Metrics.guessed()
-			p.Log.Warn("somebody has the password of this user and tries codes: no more are compared for a day; let the user change the password, or: ldapd cache forgive USER",
-				zap.String("user", w.account.Username))
 		}
+		p.warn(*a.try)
 	}
 }
 

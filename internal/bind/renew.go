@@ -263,19 +263,22 @@ var errOutOfStep = errors.New("the directory is not up to date")
 const sweepEvery = time.Hour
 
 // Run removes, until ctx ends, what can never answer again: nobody asked for
-// it, or the user is gone.
+// it, or the user is gone. And it learns what other replicas know of guesses.
 func (p *Pipeline) Run(ctx context.Context) {
 	if p.Book == nil {
 		return
 	}
-	t := time.NewTicker(sweepEvery)
+	t, look := time.NewTicker(sweepEvery), time.NewTicker(lookEvery)
 	defer t.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 			p.Sweep(ctx)
+		case <-look.C:
+			p.guesses.Look(ctx)
 		}
 	}
 }

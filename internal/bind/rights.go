@@ -1,9 +1,6 @@
 package bind
 
 import (
-	"context"
-
-	"ldapd/internal/auth/guard"
 	"ldapd/internal/directory"
 	"ldapd/internal/verified"
 )
@@ -23,17 +20,4 @@ func (p *Pipeline) MaySearch(id *Identity) bool {
 		}
 	}
 	return id.Search
-}
-
-// Guessed returns the users whose password somebody has who does not have
-// their codes.
-func (p *Pipeline) Guessed() []guard.Guessed { return p.guesses.All() }
-
-// Forgive lets codes of a user be tried anew.
-func (p *Pipeline) Forgive(ctx context.Context, a directory.Account) error {
-	stamp := ""
-	if p.stamper != nil {
-		stamp, _ = p.stamper.Stamps(a)
-	}
-	return p.guesses.Forgive(ctx, a.UUID, stamp)
 }

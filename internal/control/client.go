@@ -74,6 +74,13 @@ func (c *Client) RevokeAll(ctx context.Context) (n int, err error) {
 	return res.N, err
 }
 
+// Forgive implements Service.
+func (c *Client) Forgive(ctx context.Context, user string) (n int, err error) {
+	var res count
+	err = c.do(ctx, answerTimeout, http.MethodPost, "/forgive", whom{user}, &res)
+	return res.N, err
+}
+
 // Unlock implements Service.
 func (c *Client) Unlock(ctx context.Context, r unlock.Request) (win unlock.Window, err error) {
 	err = c.do(ctx, unlockTimeout, http.MethodPost, "/unlock", attempt{

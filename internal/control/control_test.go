@@ -37,7 +37,7 @@ var (
 		First:  at, Proved: at, Told: at, Until: at.Add(720 * time.Hour),
 	}
 	status = Status{
-		Version: "1.2", Since: at, Directory: "31 users", Store: "bolt", StoreError: "disk full", VerifiedUsers: 3,
+		Version: "1.2", Since: at, Directory: "31 users", Store: "bolt", StoreError: "disk full", VerifiedUsers: 3, GoodAnywhere: 2,
 		Undecided: []Undecided{{Client: "nextcloud", Count: 7, Last: at, Remedy: "set ldapCacheTTL to 0"}}, Warnings: []string{"w"},
 	}
 	win = unlock.Window{Username: "alice", Clients: []string{"nextcloud"}, Until: at}
@@ -63,6 +63,11 @@ func (f *fake) Revoke(_ context.Context, user string) (int, error) {
 func (f *fake) RevokeAll(context.Context) (int, error) {
 	f.all = true
 	return 9, f.err
+}
+
+func (f *fake) Forgive(_ context.Context, user string) (int, error) {
+	f.user = user
+	return 10, f.err
 }
 
 func (f *fake) Unlock(_ context.Context, r unlock.Request) (unlock.Window, error) {
@@ -144,6 +149,9 @@ func TestService(t *testing.T) {
 	if n, err := c.RevokeAll(ctx); n != 9 || err != nil || !f.all {
 		t.Errorf("RevokeAll: %d, %v", n, err)
 	}
+	if n, err := c.Forgive(ctx, "Bøb"); n != 10 || err != nil || f.user != "Bøb" {
+		t.Errorf("Forgive: %d of %q, %v", n, f.user, err)
+	}
 	if got, err := c.Status(ctx); err != nil || !reflect.DeepEqual(got, status) {
 		t.Errorf("Status: %+v, %v", got, err)
 	}
@@ -155,7 +163,7 @@ func TestService(t *testing.T) {
 			t.Errorf("Unlock: %+v, %v, asked for %+v", got, err, f.asked)
 		}
 	}
-	if text := log.String(); strings.Contains(text, "planted") || strings.Contains(text, "654321") || !strings.Contains(text, "Älice") {
+	if text := log.String(); strings.Contains(text, "planted") || strings.Contains(text, "654321") || !strings.Contains(text, "Älice") || !strings.Contains(text, "Bøb") {
 		t.Errorf("logged: %s", text)
 	}
 }
@@ -178,8 +186,9 @@ func TestErrors(t *testing.T) {
 	_, list := c.List(t.Context())
 	_, one := c.Revoke(t.Context(), "x")
 	_, all := c.RevokeAll(t.Context())
+	_, forgive := c.Forgive(t.Context(), "x")
 	_, state := c.Status(t.Context())
-	for _, err := range []error{list, one, all, state} {
+	for _, err := range []error{list, one, all, forgive, state} {
 		if err == nil || err.Error() != "the disk is full" {
 			t.Errorf("%v", err)
 		}
@@ -196,6 +205,7 @@ func TestBadRequests(t *testing.T) {
 	}{
 		{"POST", "/unlock", `{"password":"planted!"}`, 400},
 		{"POST", "/revoke", ``, 400},
+		{"POST", "/forgive", ``, 400},
 		{"POST", "/revoke", `{"user":"` + strings.Repeat("x", requestBytes) + `"}`, 400},
 		{"GET", "/revoke", ``, 405},
 		{"GET", "/", ``, 404},

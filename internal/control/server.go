@@ -37,6 +37,7 @@ func New(service Service, log *zap.Logger) *Server {
 	mux.HandleFunc("GET /binds", s.list)
 	mux.HandleFunc("POST /revoke", s.revoke)
 	mux.HandleFunc("POST /revoke-all", s.revokeAll)
+	mux.HandleFunc("POST /forgive", s.forgive)
 	mux.HandleFunc("POST /unlock", s.unlock)
 	s.Server = web.New(http.MaxBytesHandler(timed(mux), requestBytes), writeTimeout, s.log)
 	return s
@@ -99,6 +100,18 @@ func (s *Server) revokeAll(w http.ResponseWriter, r *http.Request) {
 	n, err := s.service.RevokeAll(r.Context())
 	if err == nil {
 		s.log.Info("all verified binds revoked", zap.Int("binds", n))
+	}
+	s.answer(w, count{n}, err)
+}
+
+func (s *Server) forgive(w http.ResponseWriter, r *http.Request) {
+	var req whom
+	if !read(w, r, &req) {
+		return
+	}
+	n, err := s.service.Forgive(r.Context(), req.User)
+	if err == nil {
+		s.log.Info("wrong codes forgiven", zap.String("user", req.User), zap.Int("codes", n))
 	}
 	s.answer(w, count{n}, err)
 }

@@ -19,6 +19,10 @@ type Service interface {
 	// RevokeAll is Revoke for all users, also for those whose verified binds
 	// are not known here.
 	RevokeAll(ctx context.Context) (n int, err error)
+	// Forgive has codes of a user compared again, after so many wrong ones that
+	// no more were, and returns how many are forgotten. The user is named as
+	// for Revoke, which does it as well. Other replicas know within a minute.
+	Forgive(ctx context.Context, user string) (n int, err error)
 	// Unlock is unlock.Service's.
 	Unlock(ctx context.Context, r unlock.Request) (unlock.Window, error)
 	Status(ctx context.Context) (Status, error)
@@ -48,16 +52,20 @@ type Proof struct {
 	Until  time.Time `json:"until,omitzero"` // zero: as long as the bind
 }
 
-// Status is how the server does. It names no users.
+// Status is how the server does. It names no users, but those whose password
+// somebody has who tries codes.
 type Status struct {
-	Version       string      `json:"version"`
-	Since         time.Time   `json:"since"`     // the server runs
-	Directory     string      `json:"directory"` // what is served, in words
-	Store         string      `json:"store"`     // bolt, memory, postgres
-	StoreError    string      `json:"store_error,omitempty"`
-	VerifiedUsers int         `json:"verified_users"`
-	Undecided     []Undecided `json:"undecided"`
-	Warnings      []string    `json:"warnings"`
+	Version       string    `json:"version"`
+	Since         time.Time `json:"since"`     // the server runs
+	Directory     string    `json:"directory"` // what is served, in words
+	Store         string    `json:"store"`     // bolt, memory, postgres
+	StoreError    string    `json:"store_error,omitempty"`
+	VerifiedUsers int       `json:"verified_users"`
+	// GoodAnywhere are those of them with a remembered code that was proved by
+	// a release which did not keep where: it is good at every client.
+	GoodAnywhere int         `json:"good_anywhere,omitempty"`
+	Undecided    []Undecided `json:"undecided"`
+	Warnings     []string    `json:"warnings"` // each says what to do
 }
 
 // Undecided counts the binds with the right password that could not be paired

@@ -136,9 +136,9 @@ func TestCheckRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := control.New(fixedStatus{status: control.Status{
-		Version: "1.2", Since: at, Directory: "2 trees", Store: "bolt", StoreError: "disk full", VerifiedUsers: 7,
+		Version: "1.2", Since: at, Directory: "2 trees", Store: "bolt", StoreError: "disk full", VerifiedUsers: 7, GoodAnywhere: 2,
 		Undecided: []control.Undecided{{Client: "nextcloud", Count: 3, Last: at, Remedy: "set ldapCacheTTL to 0"}},
-		Warnings:  append(warnings(cfg), "of the server alone"),
+		Warnings:  append(warnings(cfg), "somebody has the password of alice"),
 	}}, zap.NewNop())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
@@ -151,9 +151,10 @@ func TestCheckRunning(t *testing.T) {
 	}
 	want := []string{
 		"running: ldapd 1.2 since 2026-05-01 12:00:00 serves 2 trees, with verified binds of 7 users in bolt",
+		"running: 2 of them have codes that are good at every client, as they were proved before ldapd kept where: until they end, or by ldapd cache revoke",
 		"warning: running: verified binds: disk full",
-		"warning: running: 3 binds of nextcloud with the right password were answered 52, as it cannot be told which login they belong to, the last one at 2026-05-01 12:00:00: set ldapCacheTTL to 0",
-		"warning: running: of the server alone",
+		"warning: running: 3 binds of nextcloud with the right password were answered 52, as it cannot be determined which login they belong to, the last one at 2026-05-01 12:00:00: set ldapCacheTTL to 0",
+		"warning: running: somebody has the password of alice",
 	}
 	if !slices.Equal(r.Notes, want) || len(r.Problems) > 0 {
 		t.Errorf("got\n %s\n%v", strings.Join(r.Notes, "\n "), r.Problems)

@@ -31,11 +31,14 @@ func (r *Report) running(cfg *config.Config) {
 func (r *Report) status(s control.Status, told []string) {
 	r.note("running: ldapd %s since %s serves %s, with verified binds of %d users in %s",
 		s.Version, s.Since.UTC().Format(time.DateTime), s.Directory, s.VerifiedUsers, s.Store)
+	if s.GoodAnywhere > 0 {
+		r.note("running: %d of them have codes that are good at every client, as they were proved before ldapd kept where: until they end, or by ldapd cache revoke", s.GoodAnywhere)
+	}
 	if s.StoreError != "" {
 		r.warn("running: verified binds: " + s.StoreError)
 	}
 	for _, u := range s.Undecided {
-		r.note("warning: running: %d binds of %s with the right password were answered 52, as it cannot be told which login they belong to, the last one at %s: %s",
+		r.note("warning: running: %d binds of %s with the right password were answered 52, as it cannot be determined which login they belong to, the last one at %s: %s",
 			u.Count, u.Client, u.Last.UTC().Format(time.DateTime), u.Remedy)
 	}
 	for _, w := range s.Warnings {

@@ -142,6 +142,7 @@ func (d *Daemon) open(o Options) (err error) {
 	d.binding = bind.NewMetrics(m.registry)
 	logins := login.New(d.now)
 	d.binds = d.pipeline(logins, limits)
+	m.pipeline(d.binds)
 	h := &handler{metrics: m, binds: d.binds, logins: logins}
 	d.trust = proxy.New(proxy.Options{
 		Trusted: proxies(cfg), Timeout: cfg.Limits.Handshake, Refused: m.headers, Log: d.log, Now: d.now,

@@ -71,6 +71,17 @@ func (m *metrics) waiting(count func() int) {
 		func() float64 { return float64(count()) }))
 }
 
+// pipeline reports whom somebody guesses at, and what waits, at each scrape.
+func (m *metrics) pipeline(p *bind.Pipeline) {
+	gauge := func(name, help string, value func() int) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))
+	}
+	gauge("ldapd_guessed_users", "Users whose password somebody has who tried at least half of the codes that are compared in a day; /status names them.",
+		func() int { return len(p.Guessed()) })
+	gauge("ldapd_binds_waiting", "Binds that wait for memory on disk or the backend.", p.Waiting)
+	gauge("ldapd_binds_strangers_waiting", "Those of them that wait for others from their address, as the user is not at home there.", p.Strangers)
+}
+
 // certificate reports when the certificate in use expires.
 func (m *metrics) certificate(expires func() time.Time) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

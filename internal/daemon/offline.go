@@ -77,6 +77,9 @@ func (o offline) RevokeAll(ctx context.Context) (n int, err error) {
 	return n, o.book.RevokeAll(ctx)
 }
 
+// Forgive implements control.Service: who runs knows which codes are of whom.
+func (offline) Forgive(context.Context, string) (int, error) { return 0, control.ErrNotRunning }
+
 // Unlock implements control.Service: nobody is there to prove a credential.
 func (offline) Unlock(context.Context, unlock.Request) (unlock.Window, error) {
 	return unlock.Window{}, control.ErrNotRunning

@@ -10,6 +10,7 @@ import (
 	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/control"
+	"ldapd/internal/directory"
 	"ldapd/internal/mfa"
 	"ldapd/internal/secret"
 	"ldapd/internal/unlock"
@@ -63,6 +64,32 @@ func (s service) Revoke(ctx context.Context, user string) (n int, err error) {
 		n += m
 		errs = append(errs, err)
 	}
+	if accounts := s.accounts(user); len(accounts) > 0 {
+		_, err := s.forgive(ctx, accounts)
+		errs = append(errs, err)
+	}
+	return n, errors.Join(errs...)
+}
+
+// Forgive implements control.Service.
+func (s service) Forgive(ctx context.Context, user string) (n int, err error) {
+	if s.served.forest.Load() == nil {
+		return 0, bind.ErrNotLoaded
+	}
+	accounts := s.accounts(user)
+	if len(accounts) == 0 {
+		return 0, fmt.Errorf("the directory has no user %q", user)
+	}
+	return s.forgive(ctx, accounts)
+}
+
+func (s service) forgive(ctx context.Context, accounts []directory.Account) (n int, err error) {
+	var errs []error
+	for _, a := range accounts {
+		m, err := s.binds.Forgive(ctx, a)
+		n += m
+		errs = append(errs, err)
+	}
 	return n, errors.Join(errs...)
 }
 
@@ -81,18 +108,28 @@ func (s service) keysOf(user string) (keys []verified.User) {
 			add(e.User)
 		}
 	}
-	if forest := s.served.forest.Load(); forest != nil {
-		for _, tree := range forest.Trees() {
-			a, ok := tree.AccountByName(user)
-			if !ok {
-				a, ok = tree.AccountByUUID(user)
-			}
-			if ok {
-				add(verified.User{Base: a.Base, UUID: a.UUID})
-			}
-		}
+	for _, a := range s.accounts(user) {
+		add(verified.User{Base: a.Base, UUID: a.UUID})
 	}
 	return keys
+}
+
+// accounts are those of a user in all trees, by name or UUID.
+func (s service) accounts(user string) (all []directory.Account) {
+	forest := s.served.forest.Load()
+	if forest == nil {
+		return nil
+	}
+	for _, tree := range forest.Trees() {
+		a, ok := tree.AccountByName(user)
+		if !ok {
+			a, ok = tree.AccountByUUID(user)
+		}
+		if ok {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // isUser says whether a record is that of a user, by name or UUID.
@@ -156,8 +193,10 @@ func unlocked(err error) error {
 
 // Status implements control.Service.
 func (s service) Status(context.Context) (control.Status, error) {
+	verified := s.book.All()
 	st := control.Status{
-		Version: s.version, Since: s.since, Store: s.cfg.Cache.Store, VerifiedUsers: len(s.book.All()),
+		Version: s.version, Since: s.since, Store: s.cfg.Cache.Store, VerifiedUsers: len(verified),
+		GoodAnywhere: goodAnywhere(verified, &s.binds.Rules, s.now()),
 	}
 	if err := s.book.Down(); err != nil {
 		st.StoreError = err.Error()
@@ -171,6 +210,7 @@ func (s service) Status(context.Context) (control.Status, error) {
 		}
 		st.Directory = fmt.Sprintf("%s: %d entries below %d base DNs", s.cfg.Backend, entries, len(forest.Trees()))
 	}
+	st.Warnings = append(guessed(s.binds.Guessed(), s.nameOf), away(s.binding.Away(), s.now())...)
 	for _, u := range s.binding.Undecided() {
 		st.Undecided = append(st.Undecided, control.Undecided{Client: u.Client, Count: uint64(u.Count), Last: u.Last, Remedy: pairRemedy})
 	}

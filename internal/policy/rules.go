@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"strings"
 	"time"
 
 	"ldapd/internal/verified"
@@ -60,3 +61,6 @@ func HomeAt(client string) string { return "at " + client }
 // account that searched, wherever it does. Its password is a secret, an
 // address is not.
 func HomeOfSearch(searcher string) string { return "search " + searcher }
+
+// Searcher returns the account that searched, if that is what a home is.
+func Searcher(home string) (searcher string, ok bool) { return strings.CutPrefix(home, "search ") }

@@ -69,10 +69,14 @@ type guessed struct {
 	all    []guess
 	shared int       // how many the store knew of
 	asked  time.Time // when it was asked
+	known  time.Time // when it said so
+	grown  time.Time // when that was more than before
+	warned [AllTried + 1]time.Time
 }
 
 type guess struct {
 	code, home Digest
+	place      string // the home, for people
 	at         time.Time
 	wrong      bool // somebody compared it; else it is under way, or could not be compared
 	over       bool // its bind is, and the store was asked to note it
@@ -130,7 +134,7 @@ func (g *Guesses) Begin(t Try, match bool) (wrong bool, limited *auth.Limited) {
 	if i := u.index(code); i >= 0 {
 		return len(t.Code) == codeDigits && now.Sub(u.all[i].at).Abs() >= sameCode, nil
 	}
-	u.all = append(u.all, guess{code: code, home: home, at: now})
+	u.all = append(u.all, guess{code: code, home: home, place: t.Home, at: now})
 	return false, nil
 }
 
@@ -146,21 +150,12 @@ func (g *Guesses) Elsewhere(ctx context.Context, t Try) *auth.Limited {
 	u, _ := g.users.Get(user)
 	now := g.now()
 	ask := u != nil && (u.underWay(code) || now.Sub(u.asked).Abs() >= minute)
-	if ask {
-		u.asked = now
-	}
 	g.mu.Unlock()
 	if u == nil {
 		return nil
 	}
 	if ask {
-		ctx, cancel := context.WithTimeout(ctx, storeTime)
-		defer cancel()
-		if n, _, err := g.store.Guessed(ctx, user, Digest{}, guessWindow); err == nil {
-			g.mu.Lock()
-			u.shared = n
-			g.mu.Unlock()
-		}
+		_ = g.look(ctx, user, u) // what is known already holds
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -232,45 +227,9 @@ func (g *Guesses) share(ctx context.Context, t Try) (last bool) {
 		u.all[i].over, u.all[i].told = true, told
 	}
 	if told {
-		u.shared, u.asked = n, g.now()
+		u.share(n, g.now())
 	}
 	return fresh && u.total() == guessesADay
-}
-
-// Forgive lets a user try anew, as when an administrator says so.
-func (g *Guesses) Forgive(ctx context.Context, user, stamp string) error {
-	key := g.user(user, stamp)
-	g.mu.Lock()
-	g.users.Delete(key)
-	g.mu.Unlock()
-	if g.store == nil {
-		return nil
-	}
-	return g.store.Forgive(ctx, key)
-}
-
-// Guessed is a user whose password somebody has who does not have his codes.
-type Guessed struct {
-	Name   string
-	Codes  int       // wrong ones within a day
-	Last   time.Time // when the last one came
-	Closed bool      // no more are compared
-}
-
-// All returns the users for whom half of what may be tried was, or more.
-func (g *Guesses) All() []Guessed {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var all []Guessed
-	now := g.now()
-	g.users.All(func(_ Digest, u *guessed) bool {
-		u.expire(now)
-		if n := u.total(); 2*n >= guessesADay && len(u.all) > 0 {
-			all = append(all, Guessed{u.name, n, u.all[len(u.all)-1].at, n >= guessesADay})
-		}
-		return true
-	})
-	return all
 }
 
 func (g *Guesses) user(user, stamp string) Digest { return g.key.Digest("guesses", user, stamp) }
@@ -283,7 +242,7 @@ func (g *Guesses) digests(t Try) (user, code, home Digest) {
 // keep it for ever.
 func (u *guessed) expire(now time.Time) {
 	u.all = slices.DeleteFunc(u.all, func(o guess) bool { return now.Sub(o.at).Abs() >= guessWindow })
-	if now.Sub(u.asked).Abs() >= guessWindow {
+	if now.Sub(u.known).Abs() >= guessWindow {
 		u.shared = 0
 	}
 }

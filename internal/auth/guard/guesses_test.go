@@ -404,22 +404,22 @@ func TestForgive(t *testing.T) {
 	store := newGuessStore(c.Now)
 	g := newGuesser(t, store)
 	g.wrong(nextcloud, 0, 10)
-	if err := g.Forgive(t.Context(), "uuid", "1"); err != nil {
-		t.Fatal(err)
+	if n, err := g.Forgive(t.Context(), "uuid", "1"); n != 10 || err != nil {
+		t.Fatal(n, err)
 	}
 	if g.closed(at(nextcloud, code(11))) || len(g.All()) > 0 {
 		t.Error("not forgiven")
 	}
 	g.wrong(nextcloud, 0, 10)
 	again := guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now)
-	if err := again.Forgive(t.Context(), "uuid", "1"); err != nil || len(store.all) != 0 {
-		t.Errorf("in the store: %v, %v", err, store.all)
+	if n, err := again.Forgive(t.Context(), "uuid", "1"); n != 10 || err != nil || len(store.all) != 0 {
+		t.Errorf("in the store: %d, %v, %v", n, err, store.all)
 	}
-	if g := newGuesser(t, nil); g.Forgive(t.Context(), "uuid", "1") != nil {
-		t.Error("without a store there is an error")
+	if n, err := newGuesser(t, nil).Forgive(t.Context(), "uuid", "1"); n != 0 || err != nil {
+		t.Errorf("without a store: %d, %v", n, err)
 	}
 	store.down.Store(true)
-	if err := g.Forgive(t.Context(), "uuid", "1"); !errors.Is(err, errDown) {
+	if _, err := g.Forgive(t.Context(), "uuid", "1"); !errors.Is(err, errDown) {
 		t.Errorf("error %v", err)
 	}
 }
