@@ -16,6 +16,7 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"ldapd/internal/authentik/authentiktest"
+	"ldapd/internal/await"
 	"ldapd/internal/config"
 )
 
@@ -35,7 +36,7 @@ func claim(t *testing.T, version byte, addr string) []byte {
 
 // dialFrom connects from an address of this machine, and begins with a header.
 func dialFrom(ctx context.Context, peer, to string, header []byte, secured bool) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(peer)}, Timeout: patience}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(peer)}, Timeout: await.Patience}
 	c, err := d.DialContext(ctx, "tcp", to)
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (s *service) bindBy(t *testing.T, peer string, header []byte, secured bool,
 		t.Fatal(err)
 	}
 	c := ldap.NewConn(nc, secured)
-	c.SetTimeout(patience)
+	c.SetTimeout(await.Patience)
 	c.Start()
 	defer c.Close()
 	err = c.Bind(dn, password)
@@ -81,7 +82,7 @@ func (b *browser) by(peer string, header func() []byte) *browser {
 	dial := func(ctx context.Context, _, to string) (net.Conn, error) {
 		return dialFrom(ctx, peer, to, header(), true)
 	}
-	return &browser{http: http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialTLSContext: dial}, Timeout: patience}, page: b.page}
+	return &browser{http: http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialTLSContext: dial}, Timeout: await.Patience}, page: b.page}
 }
 
 // try submits the form with a password that is wrong, and returns the status, 0

@@ -190,7 +190,7 @@ func (g *Guesses) Wrong(ctx context.Context, t Try) (last bool) {
 	if i := u.index(code); i >= 0 {
 		u.all[i].wrong = true
 	} else if len(u.all) < maxGuesses {
-		u.all = append(u.all, guess{code: code, home: home, at: g.now(), wrong: true, over: true})
+		u.all = append(u.all, guess{code: code, home: home, place: t.Home, at: g.now(), wrong: true, over: true})
 	}
 	g.mu.Unlock()
 	return g.share(ctx, t)
