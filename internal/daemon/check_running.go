@@ -35,7 +35,7 @@ func (r *Report) status(s control.Status, told []string) {
 		r.warn("running: verified binds: " + s.StoreError)
 	}
 	for _, u := range s.Undecided {
-		r.note("warning: running: %d binds of %s with the right password were answered 52, as it cannot be told which login they belong to, the last one at %s: %s",
+		r.note("warning: running: %d binds of %s with the right password were answered 52, as it cannot be determined which login they belong to, the last one at %s: %s",
 			u.Count, u.Client, u.Last.UTC().Format(time.DateTime), u.Remedy)
 	}
 	for _, w := range s.Warnings {
