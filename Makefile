@@ -9,7 +9,7 @@ GO ?= go
 # Two modules: what ships, and test/, whose dependencies do not. These of its
 # packages need no other servers and clients.
 MODULES = . test
-UNIT    = ./authentiktest ./bench/economy ./build ./mutate
+UNIT    = ./authentiktest ./bench/economy ./build ./docs ./mutate
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test deps unit race integration fuzz lint bench certs clean

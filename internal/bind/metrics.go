@@ -29,7 +29,7 @@ type Metrics struct {
 }
 
 // Undecided counts the binds of a client with a right password of which it
-// could not be told whether a code came with it.
+// could not be determined whether a code came with it.
 type Undecided struct {
 	Client string
 	Count  int
@@ -41,7 +41,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		undecideds: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ldapd_binds_undecided_total",
-			Help: "Binds with a right password that were answered 52, since it could not be told whether a proved code came with them. Set Nextcloud's ldapCacheTTL to 0."}),
+			Help: "Binds with a right password that were answered 52, since it could not be determined whether a proved code came with them. Set Nextcloud's ldapCacheTTL to 0."}),
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_verified_renewals_total",
 			Help: "Questions to the backend whether a verified bind is still good, by outcome: granted, denied, failed."}, []string{"outcome"}),

@@ -21,7 +21,7 @@ const (
 	inStep = 5 * time.Minute
 	// renewTime bounds a renewal that nobody waits for.
 	renewTime = 2 * time.Minute
-	// What could not be told is asked again after a minute, then twice that
+	// What could not be determined is asked again after a minute, then twice that
 	// each time.
 	retryFirst = time.Minute
 	retryLast  = time.Hour
@@ -67,7 +67,7 @@ func (s *renewals) end(id string, now time.Time, told bool) {
 	s.all[id] = renewal{retry: now.Add(wait), wait: wait}
 }
 
-// sweep forgets what could not be told of who did not come again.
+// sweep forgets what could not be determined of who did not come again.
 func (s *renewals) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -76,7 +76,7 @@ func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) 
 		p.leave(w, at, g)
 		return Window{}, undetermined(errNotYet)
 	}
-	until := p.Now().Add(p.Rules.Remember)
+	until := p.Now().Add(min(p.Rules.Remember, p.Rules.MaxAge))
 	open := p.opening(r.Clients, g, until)
 	p.keep(ctx, w, at.addr, f.epoch, r.Password, g, open)
 	for _, dir := range r.Directories[1:] {

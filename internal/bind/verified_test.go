@@ -685,6 +685,22 @@ func TestUnlock(t *testing.T) {
 	h.want("after the end", h.login("alice", "secret"), "denied code_missing 49")
 }
 
+// A window ends with max_age, and whoever opens it is told so.
+func TestWindowEndsWithMaxAge(t *testing.T) {
+	h := newHouse(t, func(o *bind.Options) { o.Rules.MaxAge = 24 * time.Hour })
+	w, err := h.Unlock(t.Context(), bind.UnlockRequest{
+		Directories: []bind.Directory{h.flows}, Name: "alice", Password: "secret", Code: "111111",
+		Clients: []string{"client " + nextcloud.String()}, Addr: elsewhere,
+	})
+	if err != nil || !w.Until.Equal(h.flows.Now().Add(24*time.Hour)) {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	h.advance(w.Until.Sub(h.flows.Now()) - time.Second)
+	h.want("open", h.login("alice", "secret"), byProof)
+	h.advance(time.Second)
+	h.want("over", h.login("alice", "secret"), "denied code_missing 49")
+}
+
 // A crowd of identical binds is one slow hash and one flow, and what is
 // repeated at once is no further hash.
 func TestSearchesAreShared(t *testing.T) {

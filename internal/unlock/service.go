@@ -10,7 +10,7 @@ import (
 )
 
 // Service opens and ends windows. Its errors are ErrRefused, ErrBusy, or any
-// other, which says that it cannot be told now.
+// other, which says that it cannot be determined now.
 type Service interface {
 	// Unlock proves name, password and code, and opens a window for the
 	// clients that are named. Without a code the user confirms a push.

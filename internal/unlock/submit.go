@@ -174,7 +174,7 @@ func (s *Server) refuse(w http.ResponseWriter, err error, otherwise string, req 
 		s.log.Warn("too many attempts, says the service", address)
 		s.fail(w, http.StatusTooManyRequests, busy, form)
 	default:
-		s.log.Error("cannot be told", address, zap.Error(err))
+		s.log.Error("cannot be determined", address, zap.Error(err))
 		s.fail(w, http.StatusServiceUnavailable, otherwise, form)
 	}
 }

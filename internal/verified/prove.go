@@ -187,7 +187,7 @@ func (b *Book) Update(ctx context.Context, k User, id string, change func(c *Cre
 
 var (
 	// errUnsaved says that memory has a change and the store has not.
-	errUnsaved = errors.New("the store of verified binds could not be told, it will be when it can be reached")
+	errUnsaved = errors.New("the store of verified binds could not be written, it will be when it can be reached")
 	// errSame says that there is nothing to write.
 	errSame = errors.New("nothing changed")
 )

@@ -6,7 +6,7 @@ import (
 )
 
 // Revoke ends the verified binds of a user, and those about to be recorded.
-// Memory forgets at once. An error says that the store could not be told: this
+// Memory forgets at once. An error says that the store could not be written: this
 // process still has them revoked and goes on trying to tell it, but others do
 // not know, and a restart would bring them back.
 func (b *Book) Revoke(ctx context.Context, k User) error {

@@ -33,6 +33,6 @@ Every client goes on when it was answered 49, though Nextcloud ends its login at
 	}{{"ldapd", r.Ldapd}, {"authentik's, cached", r.Cached}, {"authentik's, direct", r.Direct}} {
 		fmt.Fprintf(out, "%-24s %12.3f %12d %14d %14d %14d\n", c.name, r.PerUserHour(c.Flows), r.PerDay(c.Events), c.Sessions, c.Denied, c.Lost)
 	}
-	fmt.Fprintf(out, "ldapd ran %d flows without a reason for one user on one day, at most; %d times it could not tell.\n", r.Most, r.Undecided)
+	fmt.Fprintf(out, "ldapd ran %d flows without a reason for one user on one day, at most; %d times that could not be determined.\n", r.Most, r.Undecided)
 	return nil
 }

@@ -82,7 +82,7 @@ func TestMust8RemovedAgent(t *testing.T) {
 
 // TestMust8NotLoaded has a server whose directory was never loaded: all that
 // Nextcloud may see of that is 52, and a connection that is closed when the
-// bind could not be told.
+// bind could not be determined.
 func TestMust8NotLoaded(t *testing.T) {
 	s := startEmpty(t)
 	for _, dn := range []string{agent, "cn=bob," + userBase, "cn=nobody," + userBase} {

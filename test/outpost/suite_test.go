@@ -127,7 +127,7 @@ func bindRows(t *testing.T, s *service, at site, base string) {
 		{"passed, code on the name in the DN", of(bob + `\3b` + second), pw, ldap.LDAPResultSuccess},
 		{"repeated, code on the password", of(bob), pw + ";" + first, ldap.LDAPResultSuccess},
 		{"repeated, code on the name in the DN", of(bob + `\3b` + second), pw, ldap.LDAPResultSuccess},
-		{"no code, after one on the name", of(bob), pw, ldap.LDAPResultUnavailable}, // which login it belongs to cannot be told
+		{"no code, after one on the name", of(bob), pw, ldap.LDAPResultUnavailable}, // which login it belongs to cannot be determined
 		{"wrong secret", of(alice), "wrong", ldap.LDAPResultInvalidCredentials},
 		{"wrong secret, and a code", of(bob), "wrong;123456", ldap.LDAPResultInvalidCredentials},
 		{"wrong code", of(bob), pw + ";000000", ldap.LDAPResultInvalidCredentials},

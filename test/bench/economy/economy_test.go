@@ -22,7 +22,7 @@ func TestEconomy(t *testing.T) {
 				t.Errorf("%d flows of a user on a day without a reason, at most 2 are allowed", r.Most)
 			}
 			if r.Ldapd.Denied != 0 || r.Undecided != 0 {
-				t.Errorf("of %d right binds %d were denied, and of %d it could not be told", r.Binds, r.Ldapd.Denied, r.Undecided)
+				t.Errorf("of %d right binds %d were denied, and of %d that could not be determined", r.Binds, r.Ldapd.Denied, r.Undecided)
 			}
 			if r.Access == 0 || r.Days > 30 && r.Wrong == 0 {
 				t.Errorf("%d wrong binds, %d questions for access: this is no test", r.Wrong, r.Access)
