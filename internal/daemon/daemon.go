@@ -168,8 +168,8 @@ const openTime = 20 * time.Second
 
 // loginSearches says what searches for a login name look like. Without codes on
 // login names they are recognised all the same, for login.
-func loginSearches(cfg *config.Config) search.LoginConfig {
-	l := search.LoginConfig{Attributes: cfg.MFA.LoginAttributes}
+func loginSearches(cfg *config.Config) login.Config {
+	l := login.Config{Attributes: cfg.MFA.LoginAttributes}
 	if slices.Contains(cfg.MFA.CodeIn, config.CodeInUsername) {
 		l.Separator = cfg.MFA.Separator
 	}

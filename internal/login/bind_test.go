@@ -22,7 +22,7 @@ func newDesk(t *testing.T) *desk {
 
 // search searches for bob, and returns the id of the search.
 func (d *desk) search(conn uint64, code string) uint64 {
-	d.Searched(conn, here, "nc", found("bob", "bob", code))
+	d.Searched(conn, here, "nc", found("bob", "bob", code), nil)
 	return d.last
 }
 
@@ -202,7 +202,7 @@ func TestRefused(t *testing.T) {
 		d := newDesk(t)
 		d.search(1, "")
 		d.refused()
-		d.Searched(2, there, "nc", found("bob", "bob", ""))
+		d.Searched(2, there, "nc", found("bob", "bob", ""), nil)
 		if got := expected(d.Tracker, there, "dc=x", "bob"); len(got) != 1 {
 			t.Errorf("from another address: %q", got)
 		}
@@ -475,7 +475,7 @@ func TestChanged(t *testing.T) {
 		want bool
 	}{
 		{"a search", func(d *desk, _ *Bind) { d.search(3, "333333") }, false},
-		{"a read", func(d *desk, _ *Bind) { d.Searched(2, here, "nc", read("bob")) }, false},
+		{"a read", func(d *desk, _ *Bind) { d.Searched(2, here, "nc", nil, []byte("bob")) }, false},
 		{"its search replaced", func(d *desk, _ *Bind) { d.search(1, "333333") }, true},
 		{"its connection closed", func(d *desk, _ *Bind) { d.Closed(1) }, true},
 		{"another closed", func(d *desk, _ *Bind) { d.Closed(7) }, false},
