@@ -16,6 +16,7 @@ import (
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
 	"ldapd/internal/local"
+	"ldapd/internal/state"
 )
 
 // expirySoon is when a certificate's end becomes worth a note.
@@ -143,11 +144,11 @@ func (r *Report) state(cfg *config.Config) {
 		r.note("state_dir: %s will be made", cfg.StateDir)
 	default:
 		r.note("state_dir: %s is writable", cfg.StateDir)
-		p := private(cfg, false)
-		for _, loose := range p.loose {
+		p := state.Private(cfg, false)
+		for _, loose := range p.Loose {
 			r.warn(loose)
 		}
-		for _, err := range p.refused {
+		for _, err := range p.Refused {
 			r.problem(err)
 		}
 	}

@@ -32,6 +32,7 @@ import (
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
+	"ldapd/internal/state"
 	"ldapd/internal/unlock"
 	"ldapd/internal/verified"
 	"ldapd/internal/web"
@@ -95,10 +96,10 @@ func (d *Daemon) open(o Options) (err error) {
 	m := newMetrics(o.Version)
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	if d.store, err = openStore(ctx, cfg, d.now, d.log.Named("store")); err != nil {
+	if d.store, err = state.OpenStore(ctx, cfg, d.now, d.log.Named("store")); err != nil {
 		return err
 	}
-	keys, err := parseKeys(cfg)
+	keys, err := state.Keys(cfg)
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (d *Daemon) open(o Options) (err error) {
 	}
 	hashes := password.NewQueue()
 	m.waiting(hashes.Waiting)
-	d.book, err = openBook(ctx, cfg, d.store, verified.Options{
+	d.book, err = state.OpenBook(ctx, cfg, d.store, verified.Options{
 		Keys: keys, Hashes: hashes, Now: d.now, Log: d.log.Named("verified"), Metrics: verified.NewMetrics(m.registry),
 	})
 	if err != nil {
