@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ldapd/internal/backend"
 	"ldapd/internal/cache"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
-	"ldapd/internal/local"
 	"ldapd/internal/state"
 )
 
@@ -167,12 +167,12 @@ func (r *Report) store(cfg *config.Config) {
 }
 
 func (r *Report) users(cfg *config.Config) {
-	f, err := local.Load(cfg.File.Path, uidFrom(cfg))
+	f, err := backend.LoadUsersFile(cfg)
 	if err != nil {
-		r.problem(place(cfg, err))
+		r.problem(err)
 		return
 	}
-	snap, problems := tree(cfg).Build(f.Users(), f.Groups())
+	snap, problems := backend.Tree(cfg).Build(f.Users(), f.Groups())
 	for _, p := range problems {
 		r.problem(fmt.Errorf("%s: %s", cfg.File.Path, p))
 	}

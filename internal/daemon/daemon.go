@@ -19,6 +19,7 @@ import (
 
 	"ldapd/internal/admin"
 	"ldapd/internal/auth/guard"
+	"ldapd/internal/backend"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/certs"
@@ -58,7 +59,7 @@ type Daemon struct {
 	store   cache.Store
 	book    *verified.Book
 	served  *served
-	backend backend
+	backend backend.Backend
 	binding *bind.Metrics
 	binds   *bind.Pipeline
 	server  *server.Server
@@ -128,12 +129,10 @@ func (d *Daemon) open(o Options) (err error) {
 	m.certificate(d.certs.Expires)
 	shown := certs.NewSet(d.certs)
 	d.served = &served{metrics: m}
-	file := usersFile{codes: d.store, hashes: hashes, log: d.log, metrics: m, now: d.now}
-	if cfg.Backend == config.BackendAuthentik {
-		d.backend, err = openOutpost(cfg, o.Version, d.served, file, shown, func(hash string) { d.binds.SessionEnded(hash) })
-	} else {
-		d.backend, err = openFile(cfg, o.Users, d.served, file)
-	}
+	d.backend, err = backend.Open(backend.Options{
+		Config: cfg, Version: o.Version, Users: o.Users, Codes: d.store, Hashes: hashes, Metrics: m.registry, Log: d.log, Now: d.now,
+		Publish: d.served.publish, Certificates: shown.Update, SessionEnd: func(hash string) { d.binds.SessionEnded(hash) },
+	})
 	if err != nil {
 		return err
 	}
@@ -181,7 +180,7 @@ func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 	cfg := d.cfg
 	o := bind.Options{
 		Directory:      d.served.tree,
-		Authenticator:  d.backend.authenticator(),
+		Authenticator:  d.backend.Authenticator(),
 		CodeInPassword: slices.Contains(cfg.MFA.CodeIn, config.CodeInPassword),
 		Separator:      cfg.MFA.Separator,
 		Book:           d.book,
@@ -189,7 +188,7 @@ func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 		Guesses:        d.store,
 		Logins:         logins,
 		Client:         d.client,
-		Synced:         d.backend.synced,
+		Synced:         d.backend.Synced,
 		Limits: guard.Limits{
 			FailuresPerUser:    cfg.Limits.FailuresPerUser,
 			FailuresPerAddress: cfg.Limits.FailuresPerAddress,
@@ -311,7 +310,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	if d.unlockCerts != nil {
 		g.Go(func() error { d.unlockCerts.Run(ctx); return nil })
 	}
-	g.Go(func() error { d.backend.run(ctx); return nil })
+	g.Go(func() error { d.backend.Run(ctx); return nil })
 	g.Go(func() error { d.follow(ctx, reload); return nil })
 	g.Go(func() error { <-ctx.Done(); d.shutdown(); return nil })
 
@@ -354,7 +353,7 @@ func (d *Daemon) follow(ctx context.Context, reload <-chan os.Signal) {
 			return
 		case <-reload:
 			d.log.Info("reloading")
-			d.backend.reload()
+			d.backend.Reload()
 			if err := d.certs.Reload(); err != nil {
 				d.log.Error("new certificate refused, the old one stays in use", zap.Error(err))
 			}

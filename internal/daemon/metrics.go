@@ -18,7 +18,6 @@ type metrics struct {
 	groups   prometheus.Gauge
 	entries  prometheus.Gauge
 	loaded   prometheus.Gauge
-	loads    *prometheus.CounterVec
 }
 
 func newMetrics(version string) *metrics {
@@ -36,29 +35,17 @@ func newMetrics(version string) *metrics {
 			Name: "ldapd_directory_entries", Help: "Entries served."}),
 		loaded: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_loaded_timestamp_seconds", Help: "When the directory being served was loaded."}),
-		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ldapd_directory_loads_total", Help: "Attempts to load the directory, by result: ok, refused."}, []string{"result"}),
 	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "ldapd_build_info", Help: "1, with the version."}, []string{"version"})
 	info.WithLabelValues(version).Set(1)
-	for _, result := range []string{"ok", "refused"} {
-		m.loads.WithLabelValues(result)
-	}
-	m.registry.MustRegister(m.binds, m.users, m.groups, m.entries, m.loaded, m.loads, info,
+	m.registry.MustRegister(m.binds, m.users, m.groups, m.entries, m.loaded, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *metrics) bind(o bind.Outcome, r auth.Reason, s auth.Source, f auth.Factor) {
 	m.binds.WithLabelValues(string(o), string(r), string(s), string(f)).Inc()
-}
-
-// hashes counts the slow hashes by what returns their number.
-func (m *metrics) hashes(count func() int64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "ldapd_password_hashes_total", Help: "Slow password hashes computed."},
-		func() float64 { return float64(count()) }))
 }
 
 // waiting reports how many wait to compute a slow hash.
