@@ -81,19 +81,18 @@ func TestPrivate(t *testing.T) {
 			}
 			here := func(s string) string { return strings.ReplaceAll(s, "DIR", cfg.StateDir) }
 
-			// check says the same, and changes nothing.
-			var report Report
-			report.state(cfg)
-			var problems strings.Builder
-			for _, err := range report.Problems {
-				problems.WriteString(err.Error() + "\n")
+			// Who looks before, as check does, finds the same and changes nothing.
+			p := state.Private(cfg, false)
+			var refused strings.Builder
+			for _, err := range p.Refused {
+				refused.WriteString(err.Error() + "\n")
 			}
-			notes := strings.Join(report.Notes, "\n")
-			if (problems.Len() > 0) != (tt.refused != "") || !strings.Contains(problems.String(), here(tt.refused)) {
-				t.Errorf("check finds %q, want %q", problems.String(), tt.refused)
+			if (refused.Len() > 0) != (tt.refused != "") || !strings.Contains(refused.String(), here(tt.refused)) {
+				t.Errorf("refused: %q, want %q", refused.String(), tt.refused)
 			}
-			if strings.Contains(notes, "warning: ") != (tt.loose != "") || !strings.Contains(notes, here(tt.loose)) {
-				t.Errorf("check notes %q, want %q", notes, tt.loose)
+			loose := strings.Join(p.Loose, "\n")
+			if (loose != "") != (tt.loose != "") || !strings.Contains(loose, here(tt.loose)) {
+				t.Errorf("loose: %q, want %q", loose, tt.loose)
 			}
 
 			d, err := Open(Options{Config: cfg, Log: zap.NewNop(), Users: demoUsers(t)})

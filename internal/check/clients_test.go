@@ -1,4 +1,4 @@
-package daemon
+package check
 
 import (
 	"context"
@@ -161,7 +161,7 @@ func TestCheckRunning(t *testing.T) {
 	want := []string{
 		"running: ldapd 1.2 since 2026-05-01 12:00:00 serves 2 trees, with verified binds of 7 users in bolt",
 		"warning: running: verified binds: disk full",
-		"warning: running: 3 binds of nextcloud with the right password were answered 52, as it cannot be told which login they belong to, the last one at 2026-05-01 12:00:00: set ldapCacheTTL to 0",
+		"warning: running: 3 binds of nextcloud with the right password were answered 52, as it cannot be determined which login they belong to, the last one at 2026-05-01 12:00:00: set ldapCacheTTL to 0",
 		"warning: running: of the server alone",
 	}
 	if !slices.Equal(r.Notes, want) || len(r.Problems) > 0 {

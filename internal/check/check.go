@@ -1,4 +1,5 @@
-package daemon
+// Package check looks at what a configuration names, as `ldapd check` does.
+package check
 
 import (
 	"context"
@@ -22,7 +23,7 @@ import (
 // expirySoon is when a certificate's end becomes worth a note.
 const expirySoon = 14 * 24 * time.Hour
 
-// Report is what Check found.
+// Report is what Run found.
 type Report struct {
 	Notes    []string // what is as it should be, or worth knowing
 	Problems []error  // what would keep the server from doing its work
@@ -34,11 +35,17 @@ func (r *Report) note(format string, args ...any) {
 
 func (r *Report) problem(err error) { r.Problems = append(r.Problems, err) }
 
-// Check tests what a configuration names: addresses, certificate, state
+// backends look at what the backends need, by what the configuration calls them.
+var backends = map[string]func(*Report, *config.Config){
+	config.BackendFile:      (*Report).users,
+	config.BackendAuthentik: (*Report).authentik,
+}
+
+// Run tests what a configuration names: addresses, certificate, state
 // directory, and the users file or authentik; and what it means for clients.
 // It changes nothing but that authentik has a session more. A server may be
 // running, and is asked how it does.
-func Check(cfg *config.Config) Report {
+func Run(cfg *config.Config) Report {
 	var r Report
 	r.addresses(cfg)
 	r.certificate(cfg)
@@ -47,13 +54,8 @@ func Check(cfg *config.Config) Report {
 	r.store(cfg)
 	r.clients(cfg)
 	r.running(cfg)
-	if cfg.Backend != config.BackendAuthentik {
-		r.users(cfg)
-		return r
-	}
-	r.outpost(cfg)
-	if cfg.Given("file.path") {
-		r.accounts(cfg)
+	if look, ok := backends[cfg.Backend]; ok {
+		look(&r, cfg)
 	}
 	return r
 }

@@ -1,4 +1,4 @@
-package daemon
+package check
 
 import (
 	"context"
@@ -17,6 +17,14 @@ import (
 
 // checkTime bounds all that is asked of authentik.
 const checkTime = time.Minute
+
+// authentik looks at an outpost, and at the users file beside it.
+func (r *Report) authentik(cfg *config.Config) {
+	r.outpost(cfg)
+	if cfg.Given("file.path") {
+		r.accounts(cfg)
+	}
+}
 
 // outpost asks authentik what the server would ask, as far as that needs
 // nobody's password.
