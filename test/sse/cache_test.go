@@ -15,7 +15,7 @@ import (
 const ttl = 10 * time.Minute
 
 // TestMemoryCacheLogin has a Nextcloud with a memory cache where it should have
-// none: whose bind it is cannot be told, so nobody gets in by it, and nobody is
+// none: whose bind it is cannot be determined, so nobody gets in by it, and nobody is
 // thrown out.
 func TestMemoryCacheLogin(t *testing.T) {
 	t.Parallel()

@@ -208,7 +208,7 @@ func (s *story) collide(c *cloud, t *token) {
 	s.tell("", "-- the attacker and alice at the same instant", "", "")
 	s.Advance(checkEvery)
 	goOn := c.holdLogin(1, "attacker", alice, passAlice)
-	t.use(trouble) // whose bind it is cannot be told
+	t.use(trouble) // whose bind it is cannot be determined
 	goOn(denied)
 	s.Advance(checkEvery)
 	goOn = t.hold(1)
