@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"ldapd/internal/auth"
 	"ldapd/internal/bind"
@@ -13,6 +14,7 @@ import (
 // metrics are those of binds and the directory; the server has its own.
 type metrics struct {
 	registry *prometheus.Registry
+	factory  promauto.Factory
 	binds    *prometheus.CounterVec
 	users    prometheus.Gauge
 	groups   prometheus.Gauge
@@ -21,27 +23,27 @@ type metrics struct {
 }
 
 func newMetrics(version string) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		binds: prometheus.NewCounterVec(prometheus.CounterOpts{
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	f := promauto.With(registry)
+	f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "ldapd_build_info", Help: "1, with the version."}, []string{"version"}).WithLabelValues(version).Set(1)
+	return &metrics{
+		registry: registry,
+		factory:  f,
+		binds: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_binds_total",
 			Help: "Binds with a name and a password, by outcome (granted, denied, limited, refused, unknown), the reason if it was not granted, the source it was granted from and the second factor."},
 			[]string{"outcome", "reason", "source", "factor"}),
-		users: prometheus.NewGauge(prometheus.GaugeOpts{
+		users: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_users", Help: "Users in the directory."}),
-		groups: prometheus.NewGauge(prometheus.GaugeOpts{
+		groups: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_groups", Help: "Groups in the directory."}),
-		entries: prometheus.NewGauge(prometheus.GaugeOpts{
+		entries: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_entries", Help: "Entries served."}),
-		loaded: prometheus.NewGauge(prometheus.GaugeOpts{
+		loaded: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_loaded_timestamp_seconds", Help: "When the directory being served was loaded."}),
 	}
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "ldapd_build_info", Help: "1, with the version."}, []string{"version"})
-	info.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.binds, m.users, m.groups, m.entries, m.loaded, info,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
 }
 
 func (m *metrics) bind(o bind.Outcome, r auth.Reason, s auth.Source, f auth.Factor) {
@@ -50,14 +52,14 @@ func (m *metrics) bind(o bind.Outcome, r auth.Reason, s auth.Source, f auth.Fact
 
 // waiting reports how many wait to compute a slow hash.
 func (m *metrics) waiting(count func() int) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ldapd_password_hashes_waiting", Help: "Binds that wait for their turn to compute a slow password hash."},
-		func() float64 { return float64(count()) }))
+		func() float64 { return float64(count()) })
 }
 
 // certificate reports when the certificate in use expires.
 func (m *metrics) certificate(expires func() time.Time) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ldapd_certificate_expires_timestamp_seconds", Help: "When the certificate in use expires."},
-		func() float64 { return float64(expires().Unix()) }))
+		func() float64 { return float64(expires().Unix()) })
 }

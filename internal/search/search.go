@@ -55,11 +55,11 @@ func New(cfg Config) *Engine {
 
 var (
 	// Nextcloud takes all but this code for the absence of what it looked for.
-	errUnbound = ldap.Errorf(ldap.ResultOperationsError, "bind first: this directory is not for anonymous searches")
-	errNotYet  = ldap.Errorf(ldap.ResultUnavailable, "the directory has not been loaded yet, try again later")
-	errSize    = ldap.Errorf(ldap.ResultSizeLimitExceeded, "")
-	errTime    = ldap.Errorf(ldap.ResultTimeLimitExceeded, "")
-	errTooMany = ldap.Errorf(ldap.ResultSizeLimitExceeded, "more entries than this server returns at once, use paged results")
+	errUnbound   = ldap.Errorf(ldap.ResultOperationsError, "bind first: this directory is not for anonymous searches")
+	errNotLoaded = ldap.Errorf(ldap.ResultUnavailable, "the directory has not been loaded yet, try again later")
+	errSize      = ldap.Errorf(ldap.ResultSizeLimitExceeded, "")
+	errTime      = ldap.Errorf(ldap.ResultTimeLimitExceeded, "")
+	errTooMany   = ldap.Errorf(ldap.ResultSizeLimitExceeded, "more entries than this server returns at once, use paged results")
 )
 
 // Result is what was found out while a search was answered.
@@ -79,7 +79,7 @@ func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (Result, e
 	}
 	forest := e.cfg.Forest()
 	if forest == nil {
-		return Result{}, errNotYet
+		return Result{}, errNotLoaded
 	}
 	q := e.queries.Get().(*query)
 	defer e.release(q)

@@ -243,7 +243,7 @@ func TestDirectoryNeverLoaded(t *testing.T) {
 	if _, code, _ := find(t, e, admin(), request(t, base, ldap.ScopeSub, "(cn=*)")); code != ldap.ResultUnavailable {
 		t.Errorf("search: %v, want unavailable", code)
 	}
-	if _, err := e.Compare(admin(), &ldap.CompareRequest{}); !errors.Is(err, errNotYet) {
+	if _, err := e.Compare(admin(), &ldap.CompareRequest{}); !errors.Is(err, errNotLoaded) {
 		t.Errorf("compare: %v, want unavailable", err)
 	}
 }
