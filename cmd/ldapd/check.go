@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ldapd/internal/check"
 	"ldapd/internal/config"
-	"ldapd/internal/daemon"
 )
 
 func checkCommand() *cobra.Command {
@@ -33,7 +33,7 @@ Run it as the user that ldapd runs as, or it tests the rights of another.`,
 		if err != nil {
 			return err
 		}
-		r := daemon.Check(cfg)
+		r := check.Run(cfg)
 		for _, note := range r.Notes {
 			fmt.Fprintln(cmd.OutOrStdout(), note)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"ldapd/internal/backoff"
 	"ldapd/internal/certs"
 	"ldapd/internal/directory"
 )
@@ -64,11 +65,12 @@ type ControllerOptions struct {
 	// it is asked. nil: nobody wants to know.
 	SessionEnd func(hash string)
 
-	// Now, After and Spread are for tests. Spread returns how long to wait
-	// after a trigger.
+	// Now, After, Spread and Rand are for tests. Spread returns how long to
+	// wait after a trigger, Rand is that of backoff.Backoff.
 	Now    func() time.Time
 	After  func(time.Duration) <-chan time.Time
 	Spread func() time.Duration
+	Rand   func() float64
 }
 
 // Published is one provider and the directory it serves.
@@ -229,7 +231,12 @@ func (c *Controller) Run(ctx context.Context) {
 		}
 	}
 	begin()
-	for failures := 0; ; {
+	failing, retry := false, backoff.Backoff{First: retryMin, Rand: c.o.Rand}
+	later := func(last time.Duration) {
+		failing, retry.Last = true, last
+		next = c.o.After(retry.Next())
+	}
+	for {
 		select {
 		case <-ctx.Done():
 			return
@@ -249,7 +256,7 @@ func (c *Controller) Run(ctx context.Context) {
 		case <-look:
 			c.look(ctx)
 			look = c.o.After(c.o.Interval)
-			if c.reload && failures == 0 && running == nil {
+			if c.reload && !failing && running == nil {
 				begin()
 			}
 		case p, ok := <-running:
@@ -265,19 +272,18 @@ func (c *Controller) Run(ctx context.Context) {
 				if p.settled {
 					limit = reloadMax
 				}
-				next = c.o.After(min(retryMin<<min(failures, 10), limit))
-				failures++
+				later(limit)
 			case p.settings != nil:
 				c.apply(ctx, &wg, p.settings, instance)
 				c.certify(p)
 			default:
 				if err := c.settle(ctx, p.loaded); err != nil {
 					c.failed("full", err)
-					next = c.o.After(min(retryMin<<min(failures, 10), reloadMax))
-					failures++
+					later(reloadMax)
 					break
 				}
-				failures = 0
+				failing = false
+				retry.Reset()
 				next = c.o.After(c.settings.outpost.RefreshInterval())
 				look = nil
 				if !c.horizon.at.IsZero() {
@@ -309,7 +315,7 @@ func (c *Controller) apply(ctx context.Context, wg *sync.WaitGroup, s *settings,
 	}
 	ws := &socket{
 		client: c.o.Client, outpost: s.outpost.PK, instance: instance, version: c.o.Version,
-		after: c.o.After, log: c.log,
+		after: c.o.After, rand: c.o.Rand, log: c.log,
 		update:     func() { poke(c.triggered) },
 		sessionEnd: c.sessionEnded,
 		connected:  c.connected,

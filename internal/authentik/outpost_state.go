@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 )
 
@@ -114,29 +115,27 @@ type SyncMetrics struct {
 
 // NewSyncMetrics makes the metrics and registers them, if reg is not nil.
 func NewSyncMetrics(reg prometheus.Registerer) *SyncMetrics {
+	f := promauto.With(reg)
 	m := &SyncMetrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_authentik_sync_requests_total", Help: "Requests for settings, users, groups and certificates, by endpoint; without those that were tried again."}, []string{"endpoint"}),
-		syncs: prometheus.NewCounterVec(prometheus.CounterOpts{
+		syncs: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_authentik_syncs_total", Help: "Attempts to read authentik, by kind (full, changes) and result (ok, failed)."}, []string{"kind", "result"}),
-		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+		errors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_authentik_sync_errors_total", Help: "Errors of reading authentik, by kind."}, []string{"kind"}),
-		users: prometheus.NewGauge(prometheus.GaugeOpts{
+		users: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_authentik_users", Help: "Users of authentik that are known."}),
-		groups: prometheus.NewGauge(prometheus.GaugeOpts{
+		groups: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_authentik_groups", Help: "Groups of authentik that are known."}),
-		lastSync: prometheus.NewGauge(prometheus.GaugeOpts{
+		lastSync: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_authentik_last_sync_timestamp_seconds", Help: "When what is served was known to be what authentik has; its age is the time since. 0: never."}),
-		websocket: prometheus.NewGauge(prometheus.GaugeOpts{
+		websocket: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_authentik_websocket_connected", Help: "1 while the websocket is connected."}),
-		sessionEnds: prometheus.NewCounter(prometheus.CounterOpts{
+		sessionEnds: f.NewCounter(prometheus.CounterOpts{
 			Name: "ldapd_authentik_session_ends_total", Help: "Ended sessions that authentik told of."}),
 	}
 	for _, kind := range errorKinds {
 		m.errors.WithLabelValues(kind)
-	}
-	if reg != nil {
-		reg.MustRegister(m.requests, m.syncs, m.errors, m.users, m.groups, m.lastSync, m.websocket, m.sessionEnds)
 	}
 	return m
 }

@@ -138,7 +138,7 @@ func (r *rig) open() {
 		Publish:      func(p []Published) { r.published <- p },
 		Certificates: func(n []certs.Named) { r.certs <- n },
 		SessionEnd:   func(hash string) { r.sessions <- hash },
-		Now:          r.clock.Now, After: r.clock.After, Spread: func() time.Duration { return testSpread },
+		Now:          r.clock.Now, After: r.clock.After, Spread: func() time.Duration { return testSpread }, Rand: func() float64 { return 0 },
 	})
 }
 

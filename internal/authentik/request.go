@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"ldapd/internal/backoff"
 )
 
 const apiPath = "api/v3/"
@@ -30,7 +31,9 @@ const (
 const (
 	attempts     = 3
 	flowAttempts = 2
-	firstPause   = 100 * time.Millisecond
+	firstPause   = 150 * time.Millisecond
+	pauseGrowth  = 4
+	lastPause    = pauseGrowth * firstPause
 )
 
 // request is one call of the API.
@@ -69,20 +72,12 @@ func (c *Client) outpost(ctx context.Context, r request) error {
 
 // do sends a request; reads are tried again if the trouble may be over by then.
 func (c *Client) do(ctx context.Context, r request) error {
-	pause := firstPause
+	retry := backoff.Backoff{First: firstPause, Last: lastPause, Factor: pauseGrowth}
 	for n := 1; ; n++ {
 		err := c.try(ctx, r)
-		if err == nil || n >= r.tries || r.method != http.MethodGet || !passing(err) || ctx.Err() != nil {
+		if err == nil || n >= r.tries || r.method != http.MethodGet || !passing(err) || ctx.Err() != nil || !retry.Wait(ctx) {
 			return err
 		}
-		timer := time.NewTimer(pause/2 + rand.N(pause))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return err
-		}
-		pause *= 4
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/coder/websocket"
 	"go.uber.org/zap"
+
+	"ldapd/internal/backoff"
 )
 
 // Times of the websocket. authentik shows an outpost as offline 15 s after its
@@ -47,6 +49,7 @@ type socket struct {
 	instance string // UUID of this process
 	version  string // of ldapd
 	after    func(time.Duration) <-chan time.Time
+	rand     func() float64 // see backoff.Backoff
 	log      *zap.Logger
 
 	// These are called by one goroutine and must not block.
@@ -60,7 +63,7 @@ var errSilent = fmt.Errorf("no answer to %d hellos", silentHellos)
 // run keeps the connection until ctx ends.
 func (s *socket) run(ctx context.Context) {
 	defer s.connected(false)
-	wait := reconnectMin
+	retry := backoff.Backoff{First: reconnectMin, Last: reconnectMax, Rand: s.rand}
 	for attempt := 0; ; attempt++ {
 		answered, err := s.serve(ctx, attempt)
 		s.connected(false)
@@ -68,15 +71,15 @@ func (s *socket) run(ctx context.Context) {
 			return
 		}
 		if answered {
-			wait = reconnectMin
+			retry.Reset()
 		}
+		wait := retry.Next()
 		s.log.Warn("websocket to authentik lost", zap.Error(err), zap.Duration("retry_in", wait))
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.after(wait):
 		}
-		wait = min(2*wait, reconnectMax)
 	}
 }
 

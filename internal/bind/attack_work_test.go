@@ -209,7 +209,7 @@ groups:
 	c := newClock()
 	engine := search.New(search.Config{
 		Forest: func() *directory.Forest { return forest }, CookieKey: make([]byte, 32),
-		Login: search.LoginConfig{Attributes: []string{"cn", "uid", "sAMAccountName", "mail"}, Separator: ";"},
+		Login: login.Config{Attributes: []string{"cn", "uid", "sAMAccountName", "mail"}, Separator: ";"},
 	})
 	logins := login.New(c.Now)
 	code := (&server{clock: c}).code(t)
@@ -281,7 +281,7 @@ groups:
 			for _, s := range tt.sent {
 				res := found(t, engine, s.viewer, s.base, s.scope, s.filter)
 				if s.viewer == agent || res.Login != nil {
-					logins.Searched(conn, s.from, "uuid of service", res)
+					logins.Searched(conn, s.from, "uuid of service", res.Login, res.Read)
 				}
 			}
 			got := answer(p.Bind(t.Context(), bind.Request{DN: userDN(tt.user), Password: []byte("secret"), Addr: nextcloud}))

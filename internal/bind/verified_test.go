@@ -20,7 +20,6 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/login"
 	"ldapd/internal/policy"
-	"ldapd/internal/search"
 	"ldapd/internal/secret"
 	"ldapd/internal/verified"
 	"ldapd/internal/verified/keyring"
@@ -296,11 +295,11 @@ func (h *house) bindAs(addr netip.Addr, user, password string) string {
 func (h *house) search(addr netip.Addr, loginName string) uint64 {
 	h.conns++
 	name, code, _ := strings.Cut(loginName, ";")
-	l := &search.Login{Name: name, Code: secret.String(code), Base: base}
+	l := &login.Search{Name: name, Code: secret.String(code), Base: base}
 	if a, ok := h.AccountByName(name); ok {
 		l.User = a.UUID
 	}
-	h.logins.Searched(h.conns, addr, "uuid of service", search.Result{Login: l})
+	h.logins.Searched(h.conns, addr, "uuid of service", l, nil)
 	return h.conns
 }
 

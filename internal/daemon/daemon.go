@@ -19,6 +19,7 @@ import (
 
 	"ldapd/internal/admin"
 	"ldapd/internal/auth/guard"
+	"ldapd/internal/backend"
 	"ldapd/internal/bind"
 	"ldapd/internal/cache"
 	"ldapd/internal/certs"
@@ -33,6 +34,7 @@ import (
 	"ldapd/internal/schema"
 	"ldapd/internal/search"
 	"ldapd/internal/server"
+	"ldapd/internal/state"
 	"ldapd/internal/unlock"
 	"ldapd/internal/verified"
 	"ldapd/internal/web"
@@ -58,7 +60,7 @@ type Daemon struct {
 	store   cache.Store
 	book    *verified.Book
 	served  *served
-	backend backend
+	backend backend.Backend
 	binding *bind.Metrics
 	binds   *bind.Pipeline
 	trust   *proxy.Trust
@@ -97,10 +99,10 @@ func (d *Daemon) open(o Options) (err error) {
 	m := newMetrics(o.Version)
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	if d.store, err = openStore(ctx, cfg, d.now, d.log.Named("store")); err != nil {
+	if d.store, err = state.OpenStore(ctx, cfg, d.now, d.log.Named("store")); err != nil {
 		return err
 	}
-	keys, err := parseKeys(cfg)
+	keys, err := state.Keys(cfg)
 	if err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func (d *Daemon) open(o Options) (err error) {
 	}
 	hashes := password.NewQueue()
 	m.waiting(hashes.Waiting)
-	d.book, err = openBook(ctx, cfg, d.store, verified.Options{
+	d.book, err = state.OpenBook(ctx, cfg, d.store, verified.Options{
 		Keys: keys, Hashes: hashes, Now: d.now, Log: d.log.Named("verified"), Metrics: verified.NewMetrics(m.registry),
 	})
 	if err != nil {
@@ -129,12 +131,10 @@ func (d *Daemon) open(o Options) (err error) {
 	m.certificate(d.certs.Expires)
 	shown := certs.NewSet(d.certs)
 	d.served = &served{metrics: m}
-	file := usersFile{codes: d.store, hashes: hashes, log: d.log, metrics: m, now: d.now}
-	if cfg.Backend == config.BackendAuthentik {
-		d.backend, err = openOutpost(cfg, o.Version, d.served, file, shown, func(hash string) { d.binds.SessionEnded(hash) })
-	} else {
-		d.backend, err = openFile(cfg, o.Users, d.served, file)
-	}
+	d.backend, err = backend.Open(backend.Options{
+		Config: cfg, Version: o.Version, Users: o.Users, Codes: d.store, Hashes: hashes, Metrics: m.registry, Log: d.log, Now: d.now,
+		Publish: d.served.publish, Certificates: shown.Update, SessionEnd: func(hash string) { d.binds.SessionEnded(hash) },
+	})
 	if err != nil {
 		return err
 	}
@@ -174,8 +174,8 @@ const openTime = 20 * time.Second
 
 // loginSearches says what searches for a login name look like. Without codes on
 // login names they are recognised all the same, for login.
-func loginSearches(cfg *config.Config) search.LoginConfig {
-	l := search.LoginConfig{Attributes: cfg.MFA.LoginAttributes}
+func loginSearches(cfg *config.Config) login.Config {
+	l := login.Config{Attributes: cfg.MFA.LoginAttributes}
 	if slices.Contains(cfg.MFA.CodeIn, config.CodeInUsername) {
 		l.Separator = cfg.MFA.Separator
 	}
@@ -186,7 +186,7 @@ func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 	cfg := d.cfg
 	o := bind.Options{
 		Directory:      d.served.tree,
-		Authenticator:  d.backend.authenticator(),
+		Authenticator:  d.backend.Authenticator(),
 		CodeInPassword: slices.Contains(cfg.MFA.CodeIn, config.CodeInPassword),
 		Separator:      cfg.MFA.Separator,
 		Book:           d.book,
@@ -194,7 +194,7 @@ func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 		Guesses:        d.store,
 		Logins:         logins,
 		Client:         d.client,
-		Synced:         d.backend.synced,
+		Synced:         d.backend.Synced,
 		Limits: guard.Limits{
 			FailuresPerUser:    cfg.Limits.FailuresPerUser,
 			FailuresPerAddress: cfg.Limits.FailuresPerAddress,
@@ -315,7 +315,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	if d.unlockCerts != nil {
 		g.Go(func() error { d.unlockCerts.Run(ctx); return nil })
 	}
-	g.Go(func() error { d.backend.run(ctx); return nil })
+	g.Go(func() error { d.backend.Run(ctx); return nil })
 	g.Go(func() error { d.follow(ctx, reload); return nil })
 	g.Go(func() error { <-ctx.Done(); d.shutdown(); return nil })
 
@@ -358,7 +358,7 @@ func (d *Daemon) follow(ctx context.Context, reload <-chan os.Signal) {
 			return
 		case <-reload:
 			d.log.Info("reloading")
-			d.backend.reload()
+			d.backend.Reload()
 			if err := d.certs.Reload(); err != nil {
 				d.log.Error("new certificate refused, the old one stays in use", zap.Error(err))
 			}

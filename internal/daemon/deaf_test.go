@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"ldapd/internal/await"
+	"ldapd/internal/check"
 	"ldapd/internal/config"
-	"ldapd/internal/control"
 	"ldapd/internal/postgrestest"
 )
 
@@ -55,9 +55,8 @@ func TestDeaf(t *testing.T) {
 	if _, text := get("/metrics"); !strings.Contains(text, "\nldapd_verified_store_down{what=\"followed\"} 1\n") {
 		t.Error("/metrics does not say it")
 	}
-	var report Report
-	report.status(control.Status{StoreError: st.StoreError}, nil)
-	report.store(cfg)
+	cfg.File.Path = "../local/demo.yaml" // what it serves is built in
+	report := check.Run(cfg)
 	if notes := strings.Join(report.Notes, "\n"); !strings.Contains(notes, "cannot be followed") {
 		t.Errorf("check notes %s", notes)
 	}

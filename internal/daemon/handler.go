@@ -63,7 +63,7 @@ func (h *handler) Search(c *server.Conn, req *ldap.SearchRequest, w *server.Sear
 		return res.Controls, err
 	}
 	res, err := h.engine.Search(s.all, req, w)
-	h.logins.Searched(c.ID(), c.RemoteAddr().Addr(), s.UUID, res)
+	h.logins.Searched(c.ID(), c.RemoteAddr().Addr(), s.UUID, res.Login, res.Read)
 	return res.Controls, err
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"ldapd/internal/auth"
 	"ldapd/internal/bind"
@@ -13,62 +14,50 @@ import (
 // metrics are those of binds and the directory; the server has its own.
 type metrics struct {
 	registry *prometheus.Registry
+	factory  promauto.Factory
 	binds    *prometheus.CounterVec
 	users    prometheus.Gauge
 	groups   prometheus.Gauge
 	entries  prometheus.Gauge
 	loaded   prometheus.Gauge
-	loads    *prometheus.CounterVec
 	headers  prometheus.Counter
 }
 
 func newMetrics(version string) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		binds: prometheus.NewCounterVec(prometheus.CounterOpts{
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	f := promauto.With(registry)
+	f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "ldapd_build_info", Help: "1, with the version."}, []string{"version"}).WithLabelValues(version).Set(1)
+	return &metrics{
+		registry: registry,
+		factory:  f,
+		binds: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_binds_total",
 			Help: "Binds with a name and a password, by outcome (granted, denied, limited, refused, unknown), the reason if it was not granted, the source it was granted from and the second factor."},
 			[]string{"outcome", "reason", "source", "factor"}),
-		users: prometheus.NewGauge(prometheus.GaugeOpts{
+		users: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_users", Help: "Users in the directory."}),
-		groups: prometheus.NewGauge(prometheus.GaugeOpts{
+		groups: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_groups", Help: "Groups in the directory."}),
-		entries: prometheus.NewGauge(prometheus.GaugeOpts{
+		entries: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_entries", Help: "Entries served."}),
-		loaded: prometheus.NewGauge(prometheus.GaugeOpts{
+		loaded: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_directory_loaded_timestamp_seconds", Help: "When the directory being served was loaded."}),
-		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ldapd_directory_loads_total", Help: "Attempts to load the directory, by result: ok, refused."}, []string{"result"}),
-		headers: prometheus.NewCounter(prometheus.CounterOpts{
+		headers: f.NewCounter(prometheus.CounterOpts{
 			Name: "ldapd_proxy_headers_refused_total", Help: "Connections cut off because of a PROXY header, which the peer may not send or which cannot be read."}),
 	}
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "ldapd_build_info", Help: "1, with the version."}, []string{"version"})
-	info.WithLabelValues(version).Set(1)
-	for _, result := range []string{"ok", "refused"} {
-		m.loads.WithLabelValues(result)
-	}
-	m.registry.MustRegister(m.binds, m.users, m.groups, m.entries, m.loaded, m.loads, m.headers, info,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
 }
 
 func (m *metrics) bind(o bind.Outcome, r auth.Reason, s auth.Source, f auth.Factor) {
 	m.binds.WithLabelValues(string(o), string(r), string(s), string(f)).Inc()
 }
 
-// hashes counts the slow hashes by what returns their number.
-func (m *metrics) hashes(count func() int64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "ldapd_password_hashes_total", Help: "Slow password hashes computed."},
-		func() float64 { return float64(count()) }))
-}
-
 // waiting reports how many wait to compute a slow hash.
 func (m *metrics) waiting(count func() int) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ldapd_password_hashes_waiting", Help: "Binds that wait for their turn to compute a slow password hash."},
-		func() float64 { return float64(count()) }))
+		func() float64 { return float64(count()) })
 }
 
 // pipeline reports whom somebody guesses at, and what waits, at each scrape.
@@ -84,7 +73,7 @@ func (m *metrics) pipeline(p *bind.Pipeline) {
 
 // certificate reports when the certificate in use expires.
 func (m *metrics) certificate(expires func() time.Time) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ldapd_certificate_expires_timestamp_seconds", Help: "When the certificate in use expires."},
-		func() float64 { return float64(expires().Unix()) }))
+		func() float64 { return float64(expires().Unix()) })
 }

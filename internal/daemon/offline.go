@@ -13,6 +13,7 @@ import (
 
 	"ldapd/internal/config"
 	"ldapd/internal/control"
+	"ldapd/internal/state"
 	"ldapd/internal/unlock"
 	"ldapd/internal/verified"
 )
@@ -28,21 +29,21 @@ var _ control.Service = offline{}
 // OpenOffline opens the store of a configuration for commands while no server
 // runs with it. Close it.
 func OpenOffline(cfg *config.Config) (control.Service, io.Closer, error) {
-	if _, err := os.Stat(filepath.Join(cfg.StateDir, storeFile)); err != nil && cfg.Cache.Store != config.CachePostgres {
+	if _, err := os.Stat(filepath.Join(cfg.StateDir, state.StoreFile)); err != nil && cfg.Cache.Store != config.CachePostgres {
 		return nil, nil, fmt.Errorf("%w, and no store in %s", control.ErrNotRunning, cfg.StateDir)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	keys, err := parseKeys(cfg)
+	keys, err := state.Keys(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
 	log := zap.NewNop()
-	s, err := openStore(ctx, cfg, time.Now, log)
+	s, err := state.OpenStore(ctx, cfg, time.Now, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	book, err := openBook(ctx, cfg, s, verified.Options{Keys: keys, Log: log})
+	book, err := state.OpenBook(ctx, cfg, s, verified.Options{Keys: keys, Log: log})
 	if err == nil {
 		err = book.Down() // a command must not take an empty memory for an answer
 	}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/config"
+	"ldapd/internal/state"
 )
 
 // stateDir is a configuration with a state directory that a server has used.
@@ -18,7 +19,7 @@ func stateDir(t *testing.T) *config.Config {
 	cfg := testConfig(t)
 	r := start(t, cfg, demoUsers(t))
 	r.stop()
-	for _, name := range []string{keyFile, storeFile, "tls.pem"} {
+	for _, name := range []string{state.KeyFile, state.StoreFile, "tls.pem"} {
 		if _, err := os.Stat(filepath.Join(cfg.StateDir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +56,7 @@ func TestPrivate(t *testing.T) {
 		{"directory of a group", chmod("", 0o770|fs.ModeSetgid), "", "DIR can be written by its group"},
 		{"directory listed", chmod("", 0o755), "", "DIR can be listed by other users: chmod 700 DIR"},
 	}
-	for _, name := range []string{keyFile, storeFile, "tls.pem"} {
+	for _, name := range []string{state.KeyFile, state.StoreFile, "tls.pem"} {
 		tests = append(tests,
 			test{name + " read", chmod(name, 0o604), "DIR/" + name + " can be read or written by any user: chmod 600 DIR/" + name, ""},
 			test{name + " written", chmod(name, 0o602), "chmod 600 DIR/" + name, ""},
@@ -80,19 +81,18 @@ func TestPrivate(t *testing.T) {
 			}
 			here := func(s string) string { return strings.ReplaceAll(s, "DIR", cfg.StateDir) }
 
-			// check says the same, and changes nothing.
-			var report Report
-			report.state(cfg)
-			var problems strings.Builder
-			for _, err := range report.Problems {
-				problems.WriteString(err.Error() + "\n")
+			// Who looks before, as check does, finds the same and changes nothing.
+			p := state.Private(cfg, false)
+			var refused strings.Builder
+			for _, err := range p.Refused {
+				refused.WriteString(err.Error() + "\n")
 			}
-			notes := strings.Join(report.Notes, "\n")
-			if (problems.Len() > 0) != (tt.refused != "") || !strings.Contains(problems.String(), here(tt.refused)) {
-				t.Errorf("check finds %q, want %q", problems.String(), tt.refused)
+			if (refused.Len() > 0) != (tt.refused != "") || !strings.Contains(refused.String(), here(tt.refused)) {
+				t.Errorf("refused: %q, want %q", refused.String(), tt.refused)
 			}
-			if strings.Contains(notes, "warning: ") != (tt.loose != "") || !strings.Contains(notes, here(tt.loose)) {
-				t.Errorf("check notes %q, want %q", notes, tt.loose)
+			loose := strings.Join(p.Loose, "\n")
+			if (loose != "") != (tt.loose != "") || !strings.Contains(loose, here(tt.loose)) {
+				t.Errorf("loose: %q, want %q", loose, tt.loose)
 			}
 
 			d, err := Open(Options{Config: cfg, Log: zap.NewNop(), Users: demoUsers(t)})
@@ -102,37 +102,9 @@ func TestPrivate(t *testing.T) {
 			if (err != nil) != (tt.refused != "") || err != nil && !strings.Contains(err.Error(), here(tt.refused)) {
 				t.Errorf("start: %v, want %q", err, tt.refused)
 			}
-			if err == nil && strings.Contains(tt.name, "by the group") && len(private(cfg, false).loose) > 0 {
-				t.Errorf("after a start: %q", private(cfg, false).loose)
+			if err == nil && strings.Contains(tt.name, "by the group") && len(state.Private(cfg, false).Loose) > 0 {
+				t.Errorf("after a start: %q", state.Private(cfg, false).Loose)
 			}
 		})
-	}
-}
-
-// TestPrivateKeyFile: a file that the configuration names may be a secret of a
-// container.
-func TestPrivateKeyFile(t *testing.T) {
-	cfg := testConfig(t)
-	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	target := filepath.Join(t.TempDir(), "data")
-	cfg.Cache.KeyFile = filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(target, []byte(strings.Repeat("ab", 32)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(target, cfg.Cache.KeyFile); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		mode           fs.FileMode
-		refused, loose int
-	}{{0o600, 0, 0}, {0o440, 0, 0}, {0o444, 0, 1}, {0o646, 1, 0}} {
-		if err := os.Chmod(target, tt.mode); err != nil {
-			t.Fatal(err)
-		}
-		if p := private(cfg, true); len(p.refused) != tt.refused || len(p.loose) != tt.loose {
-			t.Errorf("mode %v: refused %v, loose %v", tt.mode, p.refused, p.loose)
-		}
 	}
 }

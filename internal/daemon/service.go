@@ -214,8 +214,8 @@ func (s service) Status(context.Context) (control.Status, error) {
 	for _, u := range s.binding.Undecided() {
 		st.Undecided = append(st.Undecided, control.Undecided{Client: u.Client, Count: uint64(u.Count), Last: u.Last, Remedy: pairRemedy})
 	}
-	st.Warnings = append(st.Warnings, s.backend.trouble()...)
-	if age := s.now().Sub(s.backend.synced()); age > directoryAge {
+	st.Warnings = append(st.Warnings, s.backend.Trouble()...)
+	if age := s.now().Sub(s.backend.Synced()); age > directoryAge {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("the directory was last known to be up to date %s ago", age.Round(time.Second)))
 	}
 	return st, nil

@@ -44,6 +44,30 @@ func (f *Forest) TreeOf(dn ldap.DN) (*Snapshot, bool) {
 	return nil, false
 }
 
+// Find returns the trees that have a user of that name or, if none has, of that
+// e-mail address, and the user name; or else any tree and the name, for who is
+// not known is looked up all the same.
+func (f *Forest) Find(name string) (trees []*Snapshot, username string) {
+	for _, s := range f.trees {
+		if _, ok := s.AccountByName(name); ok {
+			trees = append(trees, s)
+		}
+	}
+	if len(trees) > 0 {
+		return trees, name
+	}
+	username = name
+	for _, s := range f.trees {
+		if a, ok := s.AccountByMail(name); ok && (len(trees) == 0 || a.Username == username) {
+			trees, username = append(trees, s), a.Username
+		}
+	}
+	if len(trees) == 0 {
+		trees = f.trees[:1]
+	}
+	return trees, username
+}
+
 // below returns how many RDNs a DN has in front of the base; not ok if it is
 // neither the base nor below it.
 func (s *Snapshot) below(dn ldap.DN) (n int, ok bool) {

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 
@@ -46,6 +47,18 @@ func Fold(dst, s []byte) []byte {
 		dst = append(dst, ' ')
 	}
 	return dst
+}
+
+// EqualFold reports that two values fold to one. It works in buf, and returns
+// it, grown if need be, for the next time.
+func EqualFold(buf, a, b []byte) (equal bool, room []byte) {
+	if bytes.Equal(a, b) {
+		return true, buf
+	}
+	buf = Fold(buf[:0], a)
+	n := len(buf)
+	buf = Fold(buf, b)
+	return bytes.Equal(buf[:n], buf[n:]), buf
 }
 
 // mapRunes is the step Map of RFC 4518 (section 2.2). It goes before

@@ -22,7 +22,7 @@ func newDesk(t *testing.T) *desk {
 
 // search searches for bob, and returns the id of the search.
 func (d *desk) search(conn uint64, code string) uint64 {
-	d.Searched(conn, here, "nc", found("bob", "bob", code))
+	d.Searched(conn, here, "nc", found("bob", "bob", code), nil)
 	return d.last
 }
 
@@ -61,7 +61,7 @@ func TestBindComesAfterItsSearch(t *testing.T) {
 	d.sees("between two searches", b, "bob/111111")
 	d.sees("the same, asked again", b.Again(), "bob/111111")
 	d.wants("after both", "bob/222222") // the first one is that of b
-	d.search(1, "111111") // once more on its connection
+	d.search(1, "111111")               // once more on its connection
 	d.sees("its search replaced", b)
 	d.wants("oldest first", "bob/222222", "bob/111111")
 }
@@ -322,8 +322,8 @@ func TestRefused(t *testing.T) {
 		d := newDesk(t)
 		d.search(1, "")
 		d.refused()
-		d.Searched(2, there, "nc", found("bob", "bob", ""))
-		d.Searched(3, there, "nc", found("bob", "bob", "123456"))
+		d.Searched(2, there, "nc", found("bob", "bob", ""), nil)
+		d.Searched(3, there, "nc", found("bob", "bob", "123456"), nil)
 		if got := expected(d.Tracker, there, "dc=x", "bob"); len(got) != 2 {
 			t.Errorf("from another address: %q", got)
 		}
@@ -611,7 +611,7 @@ func TestChanged(t *testing.T) {
 		want bool
 	}{
 		{"a search", func(d *desk, _ *Bind) { d.search(3, "333333") }, false},
-		{"a read", func(d *desk, _ *Bind) { d.Searched(2, here, "nc", read("bob")) }, false},
+		{"a read", func(d *desk, _ *Bind) { d.Searched(2, here, "nc", nil, []byte("bob")) }, false},
 		{"its search replaced", func(d *desk, _ *Bind) { d.search(1, "333333") }, true},
 		{"its connection closed", func(d *desk, _ *Bind) { d.Closed(1) }, true},
 		{"another closed", func(d *desk, _ *Bind) { d.Closed(7) }, false},

@@ -1,9 +1,9 @@
-// Package login joins the two halves of a login through Nextcloud, which come
-// on two connections from one address: a login search on that of the service
-// account, and then, on a new one, the bind of the user whom the search found.
-// While that bind is in flight, the first connection is still there and has
-// done nothing since its login search but base reads of that user's entry. So
-// no time decides what belongs together.
+// Package login knows login searches, and joins the two halves of a login
+// through Nextcloud, which come on two connections from one address: a login
+// search on that of the service account, and then, on a new one, the bind of
+// the user whom the search found. While that bind is in flight, the first
+// connection is still there and has done nothing since its login search but
+// base reads of that user's entry. So no time decides what belongs together.
 package login
 
 import (

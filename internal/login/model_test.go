@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"ldapd/internal/search"
 )
 
 // model is the definition, written down: it keeps all that ever happened.
@@ -34,7 +32,8 @@ type group struct {
 }
 
 type event struct {
-	res      search.Result
+	found    *Search
+	read     string
 	id       uint64
 	client   netip.Addr
 	searcher string
@@ -43,7 +42,7 @@ type event struct {
 }
 
 func (e *event) group() group {
-	return group{e.client, e.res.Login.User, string(e.res.Login.Code), e.searcher}
+	return group{e.client, e.found.User, string(e.found.Code), e.searcher}
 }
 
 // modelBind is a bind under way.
@@ -69,18 +68,18 @@ func (m *model) open(conn uint64) *event {
 	events := m.events[conn]
 	for i := len(events) - 1; i >= 0; i-- {
 		e := &events[i]
-		if e.over || e.res.Login == nil && e.res.Read == nil {
+		if e.over || e.found == nil && e.read == "" {
 			return nil
 		}
-		if e.res.Login == nil {
+		if e.found == nil {
 			continue
 		}
 		for _, since := range events[i+1:] {
-			if string(since.res.Read) != e.res.Login.User {
+			if since.read != e.found.User {
 				return nil
 			}
 		}
-		if e.res.Login.User == "" {
+		if e.found.User == "" {
 			return nil
 		}
 		return e
@@ -291,7 +290,7 @@ func (w *world) step() string {
 		if w.rnd.IntN(2) == 0 {
 			name = strings.ToUpper(user) // it is the same name
 		}
-		e.res = found(user, name, modelCodes[w.rnd.IntN(2)])
+		e.found = found(user, name, modelCodes[w.rnd.IntN(2)])
 		if user != "" {
 			w.last++
 			e.id = w.last
@@ -299,7 +298,7 @@ func (w *world) step() string {
 		w.searched(conn, e)
 		return "login search"
 	case 3:
-		e.res = read(modelUsers[w.rnd.IntN(2)])
+		e.read = modelUsers[w.rnd.IntN(2)]
 		w.searched(conn, e)
 		return "read"
 	case 4:
@@ -367,7 +366,7 @@ func (w *world) step() string {
 }
 
 func (w *world) searched(conn uint64, e event) {
-	w.tr.Searched(conn, e.client, e.searcher, e.res)
+	w.tr.Searched(conn, e.client, e.searcher, e.found, []byte(e.read))
 	w.events[conn] = append(w.events[conn], e)
 }
 
@@ -377,7 +376,7 @@ func (w *world) grant(client netip.Addr) string {
 	of := w.live()[id]
 	user := "bob"
 	if of != nil {
-		client, user = of.client, of.res.Login.User
+		client, user = of.client, of.found.User
 	}
 	b := w.tr.Begin(w.tr.Arrive(), client, "dc=x", user)
 	defer b.End()
@@ -399,7 +398,7 @@ func (w *world) grant(client netip.Addr) string {
 		w.taken[id] = false
 		return "return of a code"
 	}
-	want := waited && of.res.Login.Code != "" && !w.taken[id] && w.now.Sub(of.at) <= 30*time.Second
+	want := waited && of.found.Code != "" && !w.taken[id] && w.now.Sub(of.at) <= 30*time.Second
 	if got := b.Take(id); got != want {
 		w.t.Errorf("Take(%d) = %v, want %v", id, got, want)
 	}
@@ -417,7 +416,7 @@ func (w *world) compare(timeStood bool) {
 			now = append(now, &modelBind{handles: []*Bind{w.tr.Begin(w.tr.Arrive(), client, "dc=x", user)}, client: client, user: user, last: w.last, began: w.now})
 			want := 0
 			for _, e := range live {
-				if e.client == client && e.res.Login.User == user {
+				if e.client == client && e.found.User == user {
 					want++
 				}
 			}
@@ -436,7 +435,7 @@ func (w *world) compare(timeStood bool) {
 			if e == nil || l.ID > b.last {
 				w.t.Fatalf("the bind of %s from %v sees %d, which it cannot", b.user, b.client, l.ID)
 			}
-			if g := (group{b.client, b.user, string(l.Code), l.Searcher}); e.group() != g || e.res.Login.Name != l.Name {
+			if g := (group{b.client, b.user, string(l.Code), l.Searcher}); e.group() != g || e.found.Name != l.Name {
 				w.t.Errorf("the bind of %s from %v sees %v", b.user, b.client, e.group())
 			}
 			if want := b.began.Sub(e.at) < time.Second; l.Fresh != want {

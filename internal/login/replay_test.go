@@ -1,4 +1,4 @@
-package login
+package login_test
 
 import (
 	"bufio"
@@ -17,6 +17,7 @@ import (
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
 	"ldapd/internal/local"
+	"ldapd/internal/login"
 	"ldapd/internal/search"
 )
 
@@ -69,8 +70,8 @@ func TestReplay(t *testing.T) {
 					t.Errorf("with a cache the binds are for\n%q, want\n%q", p.got, want)
 				}
 			}
-			if len(p.tracker.conns)+len(p.tracker.ids)+len(p.tracker.users) > 0 {
-				t.Errorf("left behind: %v", p.tracker.conns)
+			if n := p.tracker.Kept(); n > 0 {
+				t.Errorf("left behind: %d", n)
 			}
 		})
 	}
@@ -105,7 +106,7 @@ type player struct {
 	t       *testing.T
 	tree    *directory.Snapshot
 	engine  *search.Engine
-	tracker *Tracker
+	tracker *login.Tracker
 	agents  map[uint64]*search.Viewer
 
 	typed     string   // the login name that was looked up last
@@ -117,11 +118,11 @@ func newPlayer(t *testing.T, tree *directory.Snapshot) *player {
 	now := time.Unix(0, 0)
 	return &player{
 		t: t, tree: tree, agents: map[uint64]*search.Viewer{},
-		tracker: New(func() time.Time { return now }),
+		tracker: login.New(func() time.Time { return now }),
 		engine: search.New(search.Config{
 			Forest:    func() *directory.Forest { return forest },
 			CookieKey: make([]byte, 32),
-			Login:     search.LoginConfig{Attributes: []string{"cn", "uid", "sAMAccountName", "mail", "userPrincipalName"}, Separator: ";"},
+			Login:     login.Config{Attributes: []string{"cn", "uid", "sAMAccountName", "mail", "userPrincipalName"}, Separator: ";"},
 		}),
 	}
 }
@@ -156,12 +157,12 @@ func (p *player) bind(conn uint64, client netip.Addr, name string, granted bool)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	login, _ := p.tree.LoginName(dn)
-	account, ok := p.tree.AccountByName(login)
+	username, _ := p.tree.LoginName(dn)
+	account, ok := p.tree.AccountByName(username)
 	if !ok {
 		p.t.Fatalf("nobody is %s", name)
 	}
-	if login == "ldapservice" {
+	if username == "ldapservice" {
 		p.agents[conn] = search.NewViewer(base, account.UUID, true)
 		return
 	}
@@ -208,7 +209,7 @@ func (p *player) search(conn uint64, client netip.Addr, base string, scope ldap.
 	if err != nil {
 		p.t.Logf("%s %s: %v", base, filter, err)
 	}
-	p.tracker.Searched(conn, client, searcher, res)
+	p.tracker.Searched(conn, client, searcher, res.Login, res.Read)
 }
 
 // discard is a search.Writer for entries that nobody looks at.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"ldapd/internal/recent"
-	"ldapd/internal/search"
 )
 
 // Tracker knows the login search that is open on each connection, and the
@@ -81,26 +80,28 @@ func New(now func() time.Time) *Tracker {
 
 // Searched is to be called for each search of a connection whose identity may
 // read the whole tree, failed ones included, before the client is told that
-// the search is done; searcher is the UUID of that identity. A login search
-// takes the place of the one before it, also if it found nobody. A read of the
-// user's entry changes nothing, and every other search ends what was open.
-func (t *Tracker) Searched(conn uint64, client netip.Addr, searcher string, r search.Result) {
+// the search is done; searcher is the UUID of that identity. found is nil
+// if it was no login search; one takes the place of the one before it, also if
+// it found nobody. read is the UUID of the user whose entry was read: if it is
+// that of the open login search, nothing changes. Every other search ends what
+// was open.
+func (t *Tracker) Searched(conn uint64, client netip.Addr, searcher string, found *Search, read []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.conns[conn]; l != nil {
-		if string(r.Read) == l.user.uuid {
+		if string(read) == l.user.uuid {
 			return
 		}
 		t.end(l)
 	}
-	if r.Login == nil || r.Login.User == "" {
+	if found == nil || found.User == "" {
 		return
 	}
 	t.last++
 	l := &open{
-		Login: Login{ID: t.last, Name: r.Login.Name, Code: r.Login.Code, Searcher: searcher},
+		Login: Login{ID: t.last, Name: found.Name, Code: found.Code, Searcher: searcher},
 		conn:  conn,
-		user:  user{client, r.Login.Base, r.Login.User},
+		user:  user{client, found.Base, found.User},
 		since: t.now(),
 	}
 	t.conns[conn] = l

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"ldapd/internal/search"
 	"ldapd/internal/secret"
 )
 
@@ -18,11 +17,9 @@ var (
 	there = netip.MustParseAddr("192.0.2.2")
 )
 
-func found(user, name, code string) search.Result {
-	return search.Result{Login: &search.Login{Name: name, Code: secret.String(code), Base: "dc=x", User: user}}
+func found(user, name, code string) *Search {
+	return &Search{Name: name, Code: secret.String(code), Base: "dc=x", User: user}
 }
-
-func read(user string) search.Result { return search.Result{Read: []byte(user)} }
 
 // expected returns what a bind that comes now sees.
 func expected(t *Tracker, client netip.Addr, base, user string) []string {
@@ -73,14 +70,14 @@ func TestOpen(t *testing.T) {
 		want string // empty: the search is not open any more
 	}{
 		{"nothing", func(*Tracker) {}, "bob/123456"},
-		{"read of the user", func(t *Tracker) { t.Searched(1, here, "nc", read("bob")) }, "bob/123456"},
-		{"read of somebody else", func(t *Tracker) { t.Searched(1, here, "nc", read("eve")) }, ""},
-		{"another search", func(t *Tracker) { t.Searched(1, here, "nc", search.Result{}) }, ""},
-		{"another search elsewhere", func(t *Tracker) { t.Searched(2, here, "nc", search.Result{}) }, "bob/123456"},
-		{"same login search", func(t *Tracker) { t.Searched(1, here, "nc", found("bob", "bob", "123456")) }, "bob/123456"},
-		{"login search without a code", func(t *Tracker) { t.Searched(1, here, "nc", found("bob", "BOB", "")) }, "BOB/"},
-		{"login search for somebody else", func(t *Tracker) { t.Searched(1, here, "nc", found("eve", "eve", "")) }, ""},
-		{"login search for nobody", func(t *Tracker) { t.Searched(1, here, "nc", found("", "ghost", "")) }, ""},
+		{"read of the user", func(t *Tracker) { t.Searched(1, here, "nc", nil, []byte("bob")) }, "bob/123456"},
+		{"read of somebody else", func(t *Tracker) { t.Searched(1, here, "nc", nil, []byte("eve")) }, ""},
+		{"another search", func(t *Tracker) { t.Searched(1, here, "nc", nil, nil) }, ""},
+		{"another search elsewhere", func(t *Tracker) { t.Searched(2, here, "nc", nil, nil) }, "bob/123456"},
+		{"same login search", func(t *Tracker) { t.Searched(1, here, "nc", found("bob", "bob", "123456"), nil) }, "bob/123456"},
+		{"login search without a code", func(t *Tracker) { t.Searched(1, here, "nc", found("bob", "BOB", ""), nil) }, "BOB/"},
+		{"login search for somebody else", func(t *Tracker) { t.Searched(1, here, "nc", found("eve", "eve", ""), nil) }, ""},
+		{"login search for nobody", func(t *Tracker) { t.Searched(1, here, "nc", found("", "ghost", ""), nil) }, ""},
 		{"bind on the connection", func(t *Tracker) { t.Rebound(1) }, ""},
 		{"bind on another", func(t *Tracker) { t.Rebound(2) }, "bob/123456"},
 		{"end of the connection", func(t *Tracker) { t.Closed(1) }, ""},
@@ -91,7 +88,7 @@ func TestOpen(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := New(nil)
-			tr.Searched(1, here, "nc", found("bob", "bob", "123456"))
+			tr.Searched(1, here, "nc", found("bob", "bob", "123456"), nil)
 			tt.then(tr)
 			var want []string
 			if tt.want != "" {
@@ -114,10 +111,10 @@ func TestOpen(t *testing.T) {
 // The bind must see all logins of the user that it may belong to.
 func TestOpenOnSeveralConnections(t *testing.T) {
 	tr := New(nil)
-	tr.Searched(1, here, "nc", found("bob", "bob", "111111"))
-	tr.Searched(2, here, "nc", found("bob", "bob", ""))
-	tr.Searched(3, there, "nc", found("bob", "bob", "333333"))
-	tr.Searched(4, here, "nc", found("eve", "eve", "444444"))
+	tr.Searched(1, here, "nc", found("bob", "bob", "111111"), nil)
+	tr.Searched(2, here, "nc", found("bob", "bob", ""), nil)
+	tr.Searched(3, there, "nc", found("bob", "bob", "333333"), nil)
+	tr.Searched(4, here, "nc", found("eve", "eve", "444444"), nil)
 	if got := expected(tr, here, "dc=x", "bob"); !slices.Equal(got, []string{"bob/111111", "bob/"}) {
 		t.Errorf("open: %q", got)
 	}
@@ -138,7 +135,7 @@ func TestExpects(t *testing.T) {
 	expects(here, "dc=x", "bob", false)
 	b := tr.Begin(tr.Arrive(), here, "dc=x", "bob")
 	expects(here, "dc=x", "bob", false) // a bind is no search
-	tr.Searched(1, here, "nc", found("bob", "bob", ""))
+	tr.Searched(1, here, "nc", found("bob", "bob", ""), nil)
 	expects(here, "dc=x", "bob", true)
 	expects(there, "dc=x", "bob", false)
 	expects(here, "dc=y", "bob", false)
@@ -184,9 +181,9 @@ func TestConcurrent(t *testing.T) {
 				user := fmt.Sprint("user", rnd.IntN(3))
 				switch rnd.IntN(4) {
 				case 0:
-					tr.Searched(conn, here, "nc", found(user, user, "123456"))
+					tr.Searched(conn, here, "nc", found(user, user, "123456"), nil)
 				case 1:
-					tr.Searched(conn, here, "nc", read(user))
+					tr.Searched(conn, here, "nc", nil, []byte(user))
 				case 2:
 					tr.Closed(conn)
 				}
@@ -240,7 +237,7 @@ func TestMarksAreBounded(t *testing.T) {
 	tr := New(func() time.Time { return now })
 	for i := range 2 * maxMarks {
 		user := fmt.Sprint("user", i)
-		tr.Searched(1, here, "nc", found(user, user, fmt.Sprint(i)))
+		tr.Searched(1, here, "nc", found(user, user, fmt.Sprint(i)), nil)
 		b := tr.Begin(tr.Arrive(), here, "dc=x", user)
 		b.Stray()
 		if b.Refused(); i%2 == 0 {
@@ -261,7 +258,7 @@ func BenchmarkBind(b *testing.B) {
 	for _, n := range []int{0, 1000} {
 		tr := New(nil)
 		for i := range n {
-			tr.Searched(uint64(i), here, "nc", found(fmt.Sprint("user", i), "name", ""))
+			tr.Searched(uint64(i), here, "nc", found(fmt.Sprint("user", i), "name", ""), nil)
 		}
 		for _, user := range []string{"nobody", "user1"} {
 			b.Run(fmt.Sprintf("%s of %d", user, n), func(b *testing.B) {
@@ -276,7 +273,7 @@ func BenchmarkBind(b *testing.B) {
 		b.Run(fmt.Sprintf("search beside %d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				tr.Searched(1<<20, here, "nc", search.Result{})
+				tr.Searched(1<<20, here, "nc", nil, nil)
 			}
 		})
 	}

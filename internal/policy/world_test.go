@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"ldapd/internal/login"
-	"ldapd/internal/search"
 	"ldapd/internal/secret"
 	"ldapd/internal/verified"
 )
@@ -166,9 +165,9 @@ func (w *world) login(v *visit, linger time.Duration, then func(string)) {
 	w.conns++
 	v.conn = w.conns
 	w.opened[v.conn] = v
-	w.tracker.Searched(v.conn, nextcloud, "nc", search.Result{
-		Login: &search.Login{Name: "bob", Code: secret.String(v.code), Base: "dc=x", User: "bob"},
-	})
+	w.tracker.Searched(v.conn, nextcloud, "nc", &login.Search{
+		Name: "bob", Code: secret.String(v.code), Base: "dc=x", User: "bob",
+	}, nil)
 	v.beside = w.strangers > 0
 	if v.who == stranger {
 		w.strangers++

@@ -10,7 +10,7 @@ func (e *Engine) Compare(v *Viewer, req *ldap.CompareRequest) (bool, error) {
 	forest := e.cfg.Forest()
 	switch {
 	case forest == nil:
-		return false, errNotYet
+		return false, errNotLoaded
 	case v == nil:
 		return false, errUnbound
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
+	"ldapd/internal/login"
 )
 
 // loginEngine has users whose names are apt to be taken for something else.
@@ -37,7 +38,7 @@ func loginEngine(t testing.TB) *Engine {
 	return New(Config{
 		Forest:    func() *directory.Forest { return forest },
 		CookieKey: []byte("0123456789abcdef0123456789abcdef"),
-		Login: LoginConfig{
+		Login: login.Config{
 			Attributes: []string{"commonName", "uid", "sAMAccountName", "mail", "userprincipalname", "LOGIN", "userPassword", "x-login"},
 			Separator:  ";",
 		},
@@ -215,12 +216,12 @@ func TestLoginSearchWithoutConfig(t *testing.T) {
 	e := loginEngine(t)
 	with := e.cfg.Login
 	for _, tt := range []struct {
-		config LoginConfig
+		config login.Config
 		login  bool
 	}{
-		{LoginConfig{Attributes: with.Attributes}, true},
-		{LoginConfig{Separator: ";"}, false},
-		{LoginConfig{}, false},
+		{login.Config{Attributes: with.Attributes}, true},
+		{login.Config{Separator: ";"}, false},
+		{login.Config{}, false},
 	} {
 		e.cfg.Login = tt.config
 		w := &recorder{t: t}
@@ -272,7 +273,7 @@ func TestBaseReadIsNoLoginSearch(t *testing.T) {
 // bare name, and say nothing else of how many there are.
 func TestLoginSearchWithControls(t *testing.T) {
 	e := loginEngine(t)
-	code := func(filter string, change func(*ldap.SearchRequest)) (dns int, login *Login) {
+	code := func(filter string, change func(*ldap.SearchRequest)) (dns int, found *login.Search) {
 		t.Helper()
 		req := request(t, users, ldap.ScopeSub, filter)
 		change(req)
@@ -340,7 +341,7 @@ func TestLoginSearchInPages(t *testing.T) {
 
 func TestLoginNameIsBounded(t *testing.T) {
 	e := loginEngine(t)
-	pad := strings.Repeat("\u200b", maxLogin) // no character at all to the rules of matching
+	pad := strings.Repeat("\u200b", login.MaxName) // no character at all to the rules of matching
 	w := &recorder{t: t}
 	res, err := e.Search(admin(), request(t, users, ldap.ScopeSub, "(uid=uid-1"+pad+")"), w)
 	if err != nil || len(w.dns) != 1 || res.Login != nil {
@@ -414,7 +415,7 @@ func FuzzLogin(f *testing.F) {
 		}
 		l := res.Login
 		if l == nil {
-			if len(w.dns) == 1 && len(name) <= maxLogin {
+			if len(w.dns) == 1 && len(name) <= login.MaxName {
 				t.Fatalf("%q finds %q and is no login search", name, w.dns)
 			}
 			return

@@ -10,6 +10,7 @@ import (
 
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
+	"ldapd/internal/login"
 	"ldapd/internal/schema"
 )
 
@@ -33,14 +34,14 @@ type Config struct {
 	// Extensions and Version are named by the root DSE.
 	Extensions []string
 	Version    string
-	Login      LoginConfig
+	Login      login.Config
 	Now        func() time.Time // nil: time.Now
 }
 
 // Engine answers searches. It is safe for concurrent use.
 type Engine struct {
 	cfg     Config
-	logins  loginAttributes
+	logins  *login.Detector
 	queries sync.Pool
 }
 
@@ -49,16 +50,16 @@ func New(cfg Config) *Engine {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Engine{cfg: cfg, logins: newLoginAttributes(cfg.Login.Attributes), queries: sync.Pool{New: func() any { return new(query) }}}
+	return &Engine{cfg: cfg, logins: login.NewDetector(cfg.Login), queries: sync.Pool{New: func() any { return new(query) }}}
 }
 
 var (
 	// Nextcloud takes all but this code for the absence of what it looked for.
-	errUnbound = ldap.Errorf(ldap.ResultOperationsError, "bind first: this directory is not for anonymous searches")
-	errNotYet  = ldap.Errorf(ldap.ResultUnavailable, "the directory has not been loaded yet, try again later")
-	errSize    = ldap.Errorf(ldap.ResultSizeLimitExceeded, "")
-	errTime    = ldap.Errorf(ldap.ResultTimeLimitExceeded, "")
-	errTooMany = ldap.Errorf(ldap.ResultSizeLimitExceeded, "more entries than this server returns at once, use paged results")
+	errUnbound   = ldap.Errorf(ldap.ResultOperationsError, "bind first: this directory is not for anonymous searches")
+	errNotLoaded = ldap.Errorf(ldap.ResultUnavailable, "the directory has not been loaded yet, try again later")
+	errSize      = ldap.Errorf(ldap.ResultSizeLimitExceeded, "")
+	errTime      = ldap.Errorf(ldap.ResultTimeLimitExceeded, "")
+	errTooMany   = ldap.Errorf(ldap.ResultSizeLimitExceeded, "more entries than this server returns at once, use paged results")
 )
 
 // Result is what was found out while a search was answered.
@@ -66,8 +67,8 @@ type Result struct {
 	Controls []byte // that go with the final response, also with that of an error
 
 	// Of a search by a viewer who may read the whole tree.
-	Login *Login // nil: it was no login search
-	Read  []byte // UUID of the user whose entry was the base of a base read; part of the snapshot
+	Login *login.Search // nil: it was no login search
+	Read  []byte        // UUID of the user whose entry was the base of a base read; part of the snapshot
 }
 
 // Search answers one search. v is nil for a connection that is not bound.
@@ -78,7 +79,7 @@ func (e *Engine) Search(v *Viewer, req *ldap.SearchRequest, w Writer) (Result, e
 	}
 	forest := e.cfg.Forest()
 	if forest == nil {
-		return Result{}, errNotYet
+		return Result{}, errNotLoaded
 	}
 	q := e.queries.Get().(*query)
 	defer e.release(q)
@@ -188,23 +189,23 @@ func (r *run) do() (res Result, err error) {
 		return res, err
 	}
 	r.q.pick.set(r.snap.Schema, r.req)
-	var login *Login
+	var found *login.Search
 	switch {
 	case !r.all:
 	case r.req.Scope == ldap.ScopeBase:
 		res.Read = r.user(r.base)
 	default:
-		if login, err = r.login(); err != nil {
+		if found, err = r.login(); err != nil {
 			return res, err
 		}
 	}
-	if res.Controls, err = r.answer(); err != nil || login == nil || r.found > 1 {
+	if res.Controls, err = r.answer(); err != nil || found == nil || r.found > 1 {
 		return res, err
 	}
 	if r.found == 1 {
-		login.User = string(r.user(r.last))
+		found.User = string(r.user(r.last))
 	}
-	res.Login = login
+	res.Login = found
 	return res, nil
 }
 

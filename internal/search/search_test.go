@@ -14,6 +14,7 @@ import (
 
 	"ldapd/internal/directory"
 	"ldapd/internal/ldap"
+	"ldapd/internal/login"
 )
 
 const base = "dc=ldap,dc=goauthentik,dc=io"
@@ -104,7 +105,7 @@ func newEngine(s *directory.Snapshot) *Engine {
 		Forest:    func() *directory.Forest { return forest },
 		CookieKey: []byte("0123456789abcdef0123456789abcdef"),
 		Version:   "test",
-		Login:     LoginConfig{Attributes: []string{"cn", "uid", "sAMAccountName", "mail", "userPrincipalName"}, Separator: ";"},
+		Login:     login.Config{Attributes: []string{"cn", "uid", "sAMAccountName", "mail", "userPrincipalName"}, Separator: ";"},
 	})
 }
 
@@ -242,7 +243,7 @@ func TestDirectoryNeverLoaded(t *testing.T) {
 	if _, code, _ := find(t, e, admin(), request(t, base, ldap.ScopeSub, "(cn=*)")); code != ldap.ResultUnavailable {
 		t.Errorf("search: %v, want unavailable", code)
 	}
-	if _, err := e.Compare(admin(), &ldap.CompareRequest{}); !errors.Is(err, errNotYet) {
+	if _, err := e.Compare(admin(), &ldap.CompareRequest{}); !errors.Is(err, errNotLoaded) {
 		t.Errorf("compare: %v, want unavailable", err)
 	}
 }

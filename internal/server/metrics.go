@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"ldapd/internal/ldap"
 )
@@ -20,19 +21,20 @@ type Metrics struct {
 
 // NewMetrics makes the metrics and registers them, if reg is not nil.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
+	f := promauto.With(reg)
 	m := &Metrics{
-		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+		connections: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_connections", Help: "Connections open now."}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+		refused: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_connections_refused_total", Help: "Connections refused or ended by the server, by reason: connections, address, displaced (for a client with fewer), unbound, unfinished, tls, protocol."}, []string{"reason"}),
-		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
+		operations: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_operations_total", Help: "Operations by kind and result."}, []string{"operation", "result"}),
-		panics: prometheus.NewCounter(prometheus.CounterOpts{
+		panics: f.NewCounter(prometheus.CounterOpts{
 			Name: "ldapd_panics_total", Help: "Connections cut because serving them panicked."}),
 		durations: make(map[ldap.Op]prometheus.Observer),
 		successes: make(map[ldap.Op]prometheus.Counter),
 	}
-	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	durations := f.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "ldapd_operation_duration_seconds",
 		Help:    "Time from a request's arrival to its answer.",
 		Buckets: prometheus.ExponentialBuckets(10e-6, 4, 11), // 10 µs to 10 s
@@ -43,9 +45,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.durations[op] = durations.WithLabelValues(op.String())
 		m.successes[op] = m.operations.WithLabelValues(op.String(), ldap.ResultSuccess.String())
-	}
-	if reg != nil {
-		reg.MustRegister(m.connections, m.refused, m.operations, m.panics, durations)
 	}
 	return m
 }

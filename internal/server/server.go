@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"ldapd/internal/backoff"
 	"ldapd/internal/fair"
 	"ldapd/internal/ldap"
 )
@@ -184,8 +185,8 @@ func (s *Server) ServeTLS(ln net.Listener) error {
 
 // Accept errors are mostly a lack of descriptors, which passes.
 const (
-	acceptBackoffMin = 5 * time.Millisecond
-	acceptBackoffMax = time.Second
+	acceptRetryMin = 5 * time.Millisecond
+	acceptRetryMax = time.Second
 )
 
 func (s *Server) serve(ln net.Listener, tls bool) error {
@@ -203,7 +204,7 @@ func (s *Server) serve(ln net.Listener, tls bool) error {
 		s.mu.Unlock()
 		ln.Close()
 	}()
-	backoff := acceptBackoffMin
+	retry := backoff.Backoff{First: acceptRetryMin, Last: acceptRetryMax}
 	for {
 		nc, err := ln.Accept()
 		switch {
@@ -215,12 +216,12 @@ func (s *Server) serve(ln net.Listener, tls bool) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
-			s.cfg.Log.Warn("accept failed", zap.Error(err), zap.Duration("retry_in", backoff))
-			time.Sleep(backoff)
-			backoff = min(2*backoff, acceptBackoffMax)
+			wait := retry.Next()
+			s.cfg.Log.Warn("accept failed", zap.Error(err), zap.Duration("retry_in", wait))
+			time.Sleep(wait)
 			continue
 		}
-		backoff = acceptBackoffMin
+		retry.Reset()
 		s.start(nc, tls)
 	}
 }

@@ -174,8 +174,8 @@ func TestAcceptErrors(t *testing.T) {
 		t.Fatalf("waited %v, want %v", waits, want)
 	}
 	for i := range want {
-		if waits[i] != want[i] {
-			t.Fatalf("waited %v, want %v", waits, want)
+		if waits[i] <= want[i]/2 || waits[i] > want[i] {
+			t.Fatalf("waited %v, want more than half of %v, and no more", waits, want)
 		}
 	}
 }

@@ -24,10 +24,12 @@ func (d *deaf) Watch(ctx context.Context, changed func(key string)) error {
 		changed("") // it is sure now
 		return d.replica.Watch(ctx, changed)
 	}
-	if !sleep(ctx, 5*time.Second) {
+	select {
+	case <-ctx.Done():
 		return nil
+	case <-time.After(5 * time.Second):
+		return errUnreachable
 	}
-	return errUnreachable
 }
 
 // While changes of others are not heard, they take effect all the same, and it

@@ -1,6 +1,9 @@
 package verified
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 // Metrics are the metrics of a Book.
 type Metrics struct {
@@ -26,18 +29,19 @@ const (
 
 // NewMetrics makes the metrics and registers them, if reg is not nil.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
+	f := promauto.With(reg)
 	m := &Metrics{
-		users: prometheus.NewGauge(prometheus.GaugeOpts{
+		users: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_verified_users", Help: "Users who have verified binds."}),
-		hashes: prometheus.NewCounter(prometheus.CounterOpts{
+		hashes: f.NewCounter(prometheus.CounterOpts{
 			Name: "ldapd_verified_hashes_total", Help: "Slow hashes of passwords computed for verified binds."}),
-		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+		errors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_verified_store_errors_total", Help: "Errors of the store of verified binds, by operation (load, update, revoke, each, watch); decode counts values that could not be read."}, []string{"operation"}),
-		unsaved: prometheus.NewGauge(prometheus.GaugeOpts{
+		unsaved: f.NewGauge(prometheus.GaugeOpts{
 			Name: "ldapd_verified_unsaved_users", Help: "Users whose verified binds were changed or revoked and whom the store has not been told of yet."}),
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+		reloads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ldapd_verified_reloads_total", Help: "Times that verified binds were read again because another process may have changed them, by kind (user, all)."}, []string{"kind"}),
-		down: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		down: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ldapd_verified_store_down", Help: "1 while the store of verified binds cannot be read, written or followed, by what; followed says that changes of other processes are not heard and take effect late."}, []string{"what"}),
 	}
 	for _, o := range []operation{opLoad, opUpdate, opRevoke, opEach, opWatch, opDecode} {
@@ -45,9 +49,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	for _, kind := range []string{"user", "all"} {
 		m.reloads.WithLabelValues(kind)
-	}
-	if reg != nil {
-		reg.MustRegister(m.users, m.hashes, m.errors, m.unsaved, m.reloads, m.down)
 	}
 	return m
 }

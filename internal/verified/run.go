@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"ldapd/internal/backoff"
 )
 
 const (
-	// What failed is tried again after retryFirst, then after twice the time
-	// each time.
+	// What failed is tried again after retryFirst at most, then after twice
+	// the time each time.
 	retryFirst = 50 * time.Millisecond
 	retryLast  = time.Second
 	// followLast is for following the store: each time all of it is read, so
@@ -64,27 +66,15 @@ func (b *Book) repeat(ctx context.Context, woken <-chan struct{}, do func(contex
 			return
 		case <-woken:
 		}
-		for wait := retryFirst; do(ctx) != nil && sleep(ctx, wait); wait = min(2*wait, retryLast) {
+		for retry := (backoff.Backoff{First: retryFirst, Last: retryLast}); do(ctx) != nil && retry.Wait(ctx); {
 		}
-	}
-}
-
-// sleep reports that the time has passed and ctx has not ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 
 // watch follows the store. After it failed, everything is read again, since
 // something may have been missed.
 func (b *Book) watch(ctx context.Context) {
-	for wait := retryFirst; ; wait = min(2*wait, followLast) {
+	for retry := (backoff.Backoff{First: retryFirst, Last: followLast}); ; {
 		var heard atomic.Bool
 		err := b.store.Watch(ctx, func(name string) {
 			heard.Store(true)
@@ -98,9 +88,9 @@ func (b *Book) watch(ctx context.Context) {
 		}
 		b.told(ctx, &b.follows, opWatch, err)
 		if heard.Load() {
-			wait = retryFirst
+			retry.Reset()
 		}
-		if !sleep(ctx, wait) {
+		if !retry.Wait(ctx) {
 			return
 		}
 		b.readAgain()

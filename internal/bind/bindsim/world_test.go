@@ -21,7 +21,6 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/login"
 	"ldapd/internal/policy"
-	"ldapd/internal/search"
 	"ldapd/internal/verified"
 	"ldapd/internal/verified/keyring"
 )
@@ -307,9 +306,7 @@ func (w *world) conn() uint64 {
 // on a connection of its own, and then the user binds on another one.
 func (w *world) login(r *replica, code, secret string) answer {
 	conn := w.conn()
-	r.logins.Searched(conn, nextcloud, service, search.Result{
-		Login: &search.Login{Name: "alice", Code: auth.Secret(code), Base: base, User: uuid},
-	})
+	r.logins.Searched(conn, nextcloud, service, &login.Search{Name: "alice", Code: auth.Secret(code), Base: base, User: uuid}, nil)
 	defer r.logins.Closed(conn)
 	time.Sleep(2 * time.Millisecond) // of PHP
 	return w.bind(r, nextcloud, "", secret)

@@ -18,7 +18,6 @@ import (
 	"ldapd/internal/ldap"
 	"ldapd/internal/login"
 	"ldapd/internal/policy"
-	"ldapd/internal/search"
 	"ldapd/internal/verified"
 	"ldapd/internal/verified/keyring"
 )
@@ -235,9 +234,9 @@ func (w *world) bind(ctx context.Context, c *client, now time.Time) error {
 func (w *world) ask(ctx context.Context, c *client) error {
 	w.conns++
 	conn := w.conns
-	w.logins.Searched(conn, nextcloud, "uuid of the service account", search.Result{
-		Login: &search.Login{Name: c.name, Code: auth.Secret(c.code), Base: base, User: uuid(c.person)},
-	})
+	w.logins.Searched(conn, nextcloud, "uuid of the service account", &login.Search{
+		Name: c.name, Code: auth.Secret(c.code), Base: base, User: uuid(c.person),
+	}, nil)
 	_, err := w.pipeline.Bind(ctx, bind.Request{DN: c.dn, Password: []byte(c.password), Addr: nextcloud})
 	w.logins.Closed(conn)
 	w.settle()

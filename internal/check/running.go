@@ -1,4 +1,4 @@
-package daemon
+package check
 
 import (
 	"context"
@@ -27,8 +27,8 @@ func (r *Report) running(cfg *config.Config) {
 	r.status(s, warnings(cfg))
 }
 
-// status tells how a server does. The warnings were told already.
-func (r *Report) status(s control.Status, told []string) {
+// status says how a server does, but for the warnings that were given already.
+func (r *Report) status(s control.Status, given []string) {
 	r.note("running: ldapd %s since %s serves %s, with verified binds of %d users in %s",
 		s.Version, s.Since.UTC().Format(time.DateTime), s.Directory, s.VerifiedUsers, s.Store)
 	if s.GoodAnywhere > 0 {
@@ -42,7 +42,7 @@ func (r *Report) status(s control.Status, told []string) {
 			u.Count, u.Client, u.Last.UTC().Format(time.DateTime), u.Remedy)
 	}
 	for _, w := range s.Warnings {
-		if !slices.Contains(told, w) {
+		if !slices.Contains(given, w) {
 			r.warn("running: " + w)
 		}
 	}

@@ -1,4 +1,4 @@
-package daemon
+package backend
 
 import (
 	"errors"
@@ -31,9 +31,9 @@ var flowRemedies = []struct {
 	{authentik.ErrFlowDenied, "see the policies that are bound to the flow itself, and its required authentication"},
 }
 
-// flowRemedy says what ends that by which a flow failed, and which of
+// FlowRemedy says what ends that by which a flow failed, and which of
 // flowRemedies that is; nil if it is none of them.
-func flowRemedy(err error) (remedy string, cause error) {
+func FlowRemedy(err error) (remedy string, cause error) {
 	for _, r := range flowRemedies {
 		if errors.Is(err, r.cause) {
 			return r.remedy, r.cause
@@ -67,7 +67,7 @@ func newFlowTroubles(now func() time.Time, log *zap.Logger) *flowTroubles {
 
 // observe takes notice of a flow that was run.
 func (t *flowTroubles) observe(f authentik.Flow) {
-	remedy, cause := flowRemedy(f.Err)
+	remedy, cause := FlowRemedy(f.Err)
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,4 +1,4 @@
-package daemon
+package state
 
 import (
 	"errors"
@@ -20,27 +20,26 @@ const (
 	otherRead            = 0o004
 )
 
-// privacy tells who else could read or write what is secret: what must not be,
-// and what is merely loose.
-type privacy struct {
-	refused []error
-	loose   []string
+// Privacy tells who else could read or write what is secret.
+type Privacy struct {
+	Refused []error  // what must not be
+	Loose   []string // what should not be
 }
 
-// private looks at the state directory, at what is secret in it, and at the
+// Private looks at the state directory, at what is secret in it, and at the
 // key's file. If tighten is set, it takes from the group what it can.
 //
 // What the group may do is not refused: where Kubernetes mounts a volume for a
 // group (fsGroup), it gives that the right to read and write every file at
 // each start, and nobody else is in the group.
-func private(cfg *config.Config, tighten bool) privacy {
-	var p privacy
+func Private(cfg *config.Config, tighten bool) Privacy {
+	var p Privacy
 	st, err := os.Stat(cfg.StateDir)
 	if err != nil || !st.IsDir() {
 		return p // it is made when it is needed, or cannot be
 	}
 	owner := p.directory(cfg, st)
-	for _, name := range []string{keyFile, storeFile, certs.SelfSigned, authentik.SnapshotFile} {
+	for _, name := range []string{KeyFile, StoreFile, certs.SelfSigned, authentik.SnapshotFile} {
 		if err := p.file(filepath.Join(cfg.StateDir, name), owner, tighten); err != nil {
 			p.refuse(cfg.Errorf("state_dir", "%v", err))
 		}
@@ -51,16 +50,16 @@ func private(cfg *config.Config, tighten bool) privacy {
 	return p
 }
 
-func (p *privacy) refuse(err error) { p.refused = append(p.refused, err) }
+func (p *Privacy) refuse(err error) { p.Refused = append(p.Refused, err) }
 
-func (p *privacy) warn(format string, args ...any) {
-	p.loose = append(p.loose, fmt.Sprintf(format, args...))
+func (p *Privacy) warn(format string, args ...any) {
+	p.Loose = append(p.Loose, fmt.Sprintf(format, args...))
 }
 
 // directory returns who may own the files in it, beside root. It is who runs
 // this, or for root, who runs commands on what belongs to ldapd's user, the
 // owner of the directory.
-func (p *privacy) directory(cfg *config.Config, st fs.FileInfo) (owner int) {
+func (p *Privacy) directory(cfg *config.Config, st fs.FileInfo) (owner int) {
 	dir, perm, owner := cfg.StateDir, st.Mode().Perm(), os.Geteuid()
 	of, known := ownerOf(st)
 	if known && owner == 0 {
@@ -81,7 +80,7 @@ func (p *privacy) directory(cfg *config.Config, st fs.FileInfo) (owner int) {
 }
 
 // file looks at one file of the directory.
-func (p *privacy) file(path string, owner int, tighten bool) error {
+func (p *Privacy) file(path string, owner int, tighten bool) error {
 	st, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -100,7 +99,7 @@ func (p *privacy) file(path string, owner int, tighten bool) error {
 	switch {
 	case perm&otherAny != 0:
 		hint := ""
-		if filepath.Base(path) == keyFile {
+		if filepath.Base(path) == KeyFile {
 			hint = "; and change the key, as docs/verified-binds.md says, if somebody may have read it"
 		}
 		return fmt.Errorf("%s can be read or written by any user: chmod 600 %s%s", path, path, hint)
@@ -119,7 +118,7 @@ func (p *privacy) file(path string, owner int, tighten bool) error {
 
 // given looks at the file that the configuration names for the key. Secrets of
 // Docker and Kubernetes can be read by any user, of whom a container has none.
-func (p *privacy) given(cfg *config.Config) {
+func (p *Privacy) given(cfg *config.Config) {
 	path := cfg.Cache.KeyFile
 	st, err := os.Stat(path)
 	switch {

@@ -1,10 +1,12 @@
-package daemon
+package backend
 
 import (
 	"context"
 	"errors"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.uber.org/zap"
 
 	"ldapd/internal/config"
@@ -20,12 +22,12 @@ const watchEvery = time.Second
 
 // usersFile follows a users file, and authenticates those who are in it.
 type usersFile struct {
-	codes   mfa.UsedCodes
-	hashes  *password.Queue
-	log     *zap.Logger
-	metrics *metrics
-	now     func() time.Time
-	serve   func(*local.File) error // takes the content over, or refuses it
+	codes  mfa.UsedCodes
+	hashes *password.Queue
+	log    *zap.Logger
+	loads  *prometheus.CounterVec // by result
+	now    func() time.Time
+	serve  func(*local.File) error // takes the content over, or refuses it
 
 	auth    *local.Authenticator
 	file    *local.File    // as it is served
@@ -34,19 +36,35 @@ type usersFile struct {
 
 // openUsersFile loads the users from the file of the configuration, unless
 // builtin is given.
-func openUsersFile(cfg *config.Config, builtin *local.File, u usersFile) (*usersFile, error) {
+func openUsersFile(o Options, builtin *local.File, serve func(*local.File) error) (*usersFile, error) {
+	u := newUsersFile(o, serve)
 	if builtin != nil {
 		if err := u.take(builtin); err != nil {
 			return nil, err
 		}
 	} else {
-		u.watcher = local.NewWatcher(cfg.File.Path, uidFrom(cfg), u.take, u.refuse)
+		u.watcher = local.NewWatcher(o.Config.File.Path, uidFrom(o.Config), u.take, u.refuse)
 		if err := u.watcher.Load(); err != nil {
-			return nil, place(cfg, err)
+			return nil, place(o.Config, err)
 		}
 	}
-	u.metrics.hashes(u.auth.Hashes)
-	return &u, nil
+	promauto.With(o.Metrics).NewCounterFunc(prometheus.CounterOpts{
+		Name: "ldapd_password_hashes_total", Help: "Slow password hashes computed."},
+		func() float64 { return float64(u.auth.Hashes()) })
+	return u, nil
+}
+
+func newUsersFile(o Options, serve func(*local.File) error) *usersFile {
+	return &usersFile{codes: o.Codes, hashes: o.Hashes, log: o.Log, loads: newLoads(o.Metrics), now: o.Now, serve: serve}
+}
+
+// LoadUsersFile reads the users file that the configuration names.
+func LoadUsersFile(cfg *config.Config) (*local.File, error) {
+	f, err := local.Load(cfg.File.Path, uidFrom(cfg))
+	if err != nil {
+		return nil, place(cfg, err)
+	}
+	return f, nil
 }
 
 func uidFrom(cfg *config.Config) local.UIDFrom {
@@ -81,18 +99,18 @@ func (u *usersFile) take(f *local.File) error {
 		return err
 	}
 	u.file = f
-	u.metrics.loads.WithLabelValues("ok").Inc()
+	u.loads.WithLabelValues("ok").Inc()
 	return nil
 }
 
 // refuse reports a file that cannot be used.
 func (u *usersFile) refuse(err error) {
-	u.metrics.loads.WithLabelValues("refused").Inc()
+	u.loads.WithLabelValues("refused").Inc()
 	u.log.Error("users file refused, the data before it stays in use", zap.Error(err))
 }
 
-// run follows the file until ctx ends.
-func (u *usersFile) run(ctx context.Context) {
+// Run follows the file until ctx ends.
+func (u *usersFile) Run(ctx context.Context) {
 	if u.watcher == nil {
 		return
 	}
@@ -101,8 +119,8 @@ func (u *usersFile) run(ctx context.Context) {
 	u.watcher.Run(ctx, t.C)
 }
 
-// reload has the file read now.
-func (u *usersFile) reload() {
+// Reload has the file read now.
+func (u *usersFile) Reload() {
 	if u.watcher != nil {
 		u.watcher.Reload()
 	}

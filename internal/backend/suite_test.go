@@ -1,4 +1,4 @@
-package daemon
+package backend
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"ldapd/internal/authentik"
 	"ldapd/internal/authentik/authentiktest"
 	"ldapd/internal/cache"
+	"ldapd/internal/config"
 	"ldapd/internal/directory"
 	"ldapd/internal/local"
 	"ldapd/internal/mfa"
@@ -82,19 +83,18 @@ func newBoth(t *testing.T, version string, inFile, inAuthentik []authtest.User) 
 	cfg := outpostConfig(t, b.Server)
 	cfg.Authentik.UserBinds, cfg.Authentik.AddressBinds = 0, 0
 	b.codes = &failingCodes{UsedCodes: cache.NewMemory(b.clock)}
-	u := usersFile{codes: b.codes, log: zap.NewNop(), metrics: newMetrics("test"), now: b.clock}
-	client, err := newClient(cfg, "test", b.clock)
+	o := Options{Config: cfg, Version: "test", Codes: b.codes, Hashes: password.NewQueue(), Log: zap.NewNop(), Now: b.clock}
+	client, err := NewClient(cfg, o.Version, b.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	o := &outpost{client: client, local: &u, troubles: newFlowTroubles(b.clock, u.log)}
-	o.providers.Store(&map[string]authentik.Provider{authentiktest.DefaultBaseDN: {
+	b.auth = outpostAuth{newOutpost(o, client)}
+	b.auth.local = newUsersFile(o, b.auth.serveLocal)
+	b.auth.providers.Store(&map[string]authentik.Provider{authentiktest.DefaultBaseDN: {
 		PK: authentiktest.DefaultProvider, Name: "ldap", Application: authentiktest.DefaultApplication, MFASupport: true,
 		BindFlow: authentiktest.DefaultFlow, UnbindFlow: authentiktest.DefaultInvalidation,
 	}})
-	o.flows = o.chain(cfg, u)
-	b.auth = outpostAuth{o}
 	b.load()
 	for _, of := range inAuthentik {
 		b.known[of.Name] = true
@@ -103,6 +103,16 @@ func newBoth(t *testing.T, version string, inFile, inAuthentik []authtest.User) 
 		b.AddUser(row)
 	}
 	return b
+}
+
+// outpostConfig is what the environment of authentik's container becomes.
+func outpostConfig(t *testing.T, f *authentiktest.Server) *config.Config {
+	t.Helper()
+	cfg, err := config.Load("", []string{"AUTHENTIK_HOST=" + f.URL, "AUTHENTIK_TOKEN=" + f.Token, "LDAPD_STATE_DIR=" + t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 func set(row *authentiktest.User, of authtest.User) {
@@ -130,7 +140,7 @@ func (b *both) load() {
 	b.file = f
 	b.auth.mine.Store(&mine)
 	if u := b.auth.local; u.auth == nil {
-		u.auth = local.NewAuthenticator(f, u.codes, password.NewQueue(), u.now)
+		u.auth = local.NewAuthenticator(f, u.codes, u.hashes, u.now)
 	} else {
 		u.auth.Update(f)
 	}

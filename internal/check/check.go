@@ -1,4 +1,5 @@
-package daemon
+// Package check looks at what a configuration names, as `ldapd check` does.
+package check
 
 import (
 	"context"
@@ -12,16 +13,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ldapd/internal/backend"
 	"ldapd/internal/cache"
 	"ldapd/internal/certs"
 	"ldapd/internal/config"
-	"ldapd/internal/local"
+	"ldapd/internal/state"
 )
 
 // expirySoon is when a certificate's end becomes worth a note.
 const expirySoon = 14 * 24 * time.Hour
 
-// Report is what Check found.
+// Report is what Run found.
 type Report struct {
 	Notes    []string // what is as it should be, or worth knowing
 	Problems []error  // what would keep the server from doing its work
@@ -33,11 +35,17 @@ func (r *Report) note(format string, args ...any) {
 
 func (r *Report) problem(err error) { r.Problems = append(r.Problems, err) }
 
-// Check tests what a configuration names: addresses, certificate, state
+// backends look at what the backends need, by what the configuration calls them.
+var backends = map[string]func(*Report, *config.Config){
+	config.BackendFile:      (*Report).users,
+	config.BackendAuthentik: (*Report).authentik,
+}
+
+// Run tests what a configuration names: addresses, certificate, state
 // directory, and the users file or authentik; and what it means for clients.
 // It changes nothing but that authentik has a session more. A server may be
 // running, and is asked how it does.
-func Check(cfg *config.Config) Report {
+func Run(cfg *config.Config) Report {
 	var r Report
 	r.addresses(cfg)
 	r.certificate(cfg)
@@ -47,13 +55,8 @@ func Check(cfg *config.Config) Report {
 	r.store(cfg)
 	r.clients(cfg)
 	r.running(cfg)
-	if cfg.Backend != config.BackendAuthentik {
-		r.users(cfg)
-		return r
-	}
-	r.outpost(cfg)
-	if cfg.Given("file.path") {
-		r.accounts(cfg)
+	if look, ok := backends[cfg.Backend]; ok {
+		look(&r, cfg)
 	}
 	return r
 }
@@ -144,11 +147,11 @@ func (r *Report) state(cfg *config.Config) {
 		r.note("state_dir: %s will be made", cfg.StateDir)
 	default:
 		r.note("state_dir: %s is writable", cfg.StateDir)
-		p := private(cfg, false)
-		for _, loose := range p.loose {
+		p := state.Private(cfg, false)
+		for _, loose := range p.Loose {
 			r.warn(loose)
 		}
-		for _, err := range p.refused {
+		for _, err := range p.Refused {
 			r.problem(err)
 		}
 	}
@@ -167,12 +170,12 @@ func (r *Report) store(cfg *config.Config) {
 }
 
 func (r *Report) users(cfg *config.Config) {
-	f, err := local.Load(cfg.File.Path, uidFrom(cfg))
+	f, err := backend.LoadUsersFile(cfg)
 	if err != nil {
-		r.problem(place(cfg, err))
+		r.problem(err)
 		return
 	}
-	snap, problems := tree(cfg).Build(f.Users(), f.Groups())
+	snap, problems := backend.Tree(cfg).Build(f.Users(), f.Groups())
 	for _, p := range problems {
 		r.problem(fmt.Errorf("%s: %s", cfg.File.Path, p))
 	}

@@ -1,4 +1,4 @@
-package daemon
+package check
 
 import (
 	"context"
@@ -10,13 +10,21 @@ import (
 	"time"
 
 	"ldapd/internal/authentik"
+	"ldapd/internal/backend"
 	"ldapd/internal/config"
 	"ldapd/internal/ldap"
-	"ldapd/internal/local"
 )
 
 // checkTime bounds all that is asked of authentik.
 const checkTime = time.Minute
+
+// authentik looks at an outpost, and at the users file beside it.
+func (r *Report) authentik(cfg *config.Config) {
+	r.outpost(cfg)
+	if cfg.Given("file.path") {
+		r.accounts(cfg)
+	}
+}
 
 // outpost asks authentik what the server would ask, as far as that needs
 // nobody's password.
@@ -27,7 +35,7 @@ func (r *Report) outpost(cfg *config.Config) {
 			return
 		}
 	}
-	client, err := newClient(cfg, "check", nil)
+	client, err := backend.NewClient(cfg, "check", nil)
 	if err != nil {
 		r.problem(err)
 		return
@@ -137,7 +145,7 @@ func (r *Report) flows(ctx context.Context, client *authentik.Client, account st
 		case err != nil && stages == "":
 			r.problem(fmt.Errorf("authentik: the flow %q cannot be run: %w; see authentik's log", p.BindFlow, err))
 		case errors.Is(err, authentik.ErrNoPassword):
-			remedy, _ := flowRemedy(err)
+			remedy, _ := backend.FlowRemedy(err)
 			r.problem(fmt.Errorf("authentik: no bind can be determined by the flow %q of the provider %q, which goes through %s: %w; %s",
 				p.BindFlow, p.Name, stages, err, remedy))
 		case err != nil:
@@ -196,12 +204,12 @@ func keyPair(ctx context.Context, client *authentik.Client, id string) (tls.Cert
 
 // accounts tests the users file beside authentik.
 func (r *Report) accounts(cfg *config.Config) {
-	f, err := local.Load(cfg.File.Path, uidFrom(cfg))
+	f, err := backend.LoadUsersFile(cfg)
 	if err != nil {
-		r.problem(place(cfg, err))
+		r.problem(err)
 		return
 	}
-	_, problems := tree(cfg).Build(f.Users(), f.Groups())
+	_, problems := backend.Tree(cfg).Build(f.Users(), f.Groups())
 	for _, p := range problems {
 		r.problem(fmt.Errorf("%s: %s", cfg.File.Path, p))
 	}

@@ -1,4 +1,7 @@
-package daemon
+// Package state opens what outlasts a restart, as the configuration names it:
+// the state directory, which nobody else may get at, the store with the
+// verified binds, and the keys that seal them.
+package state
 
 import (
 	"context"
@@ -21,25 +24,25 @@ import (
 
 // Files of the state directory, beside the self-signed certificate.
 const (
-	storeFile = "ldapd.db"  // verified binds, used one-time codes
-	keyFile   = "cache.key" // what is in there is worth nothing without
+	StoreFile = "ldapd.db"  // verified binds, used one-time codes
+	KeyFile   = "cache.key" // what is in there is worth nothing without
 )
 
 // maxKeyFile bounds the file of the key, in bytes.
 const maxKeyFile = 4 << 10
 
-// openStore makes the state directory and opens the store that the
+// OpenStore makes the state directory and opens the store that the
 // configuration names, if nobody else can get at what is secret there.
-func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (cache.Store, error) {
+func OpenStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *zap.Logger) (cache.Store, error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, cfg.Errorf("state_dir", "%v", err)
 	}
-	p := private(cfg, true)
-	for _, loose := range p.loose {
+	p := Private(cfg, true)
+	for _, loose := range p.Loose {
 		log.Warn(loose)
 	}
-	if len(p.refused) > 0 {
-		return nil, errors.Join(p.refused...)
+	if len(p.Refused) > 0 {
+		return nil, errors.Join(p.Refused...)
 	}
 	switch cfg.Cache.Store {
 	case config.CacheMemory:
@@ -51,7 +54,7 @@ func openStore(ctx context.Context, cfg *config.Config, now cache.Clock, log *za
 		}
 		return s, nil
 	}
-	s, err := cache.Open(filepath.Join(cfg.StateDir, storeFile), now)
+	s, err := cache.Open(filepath.Join(cfg.StateDir, StoreFile), now)
 	if err != nil {
 		return nil, cfg.Errorf("state_dir", "%v", err)
 	}
@@ -64,7 +67,7 @@ func storeKey(cfg *config.Config) (string, error) {
 	if key, err := cfg.SealingKey(); key != "" || err != nil {
 		return string(key), err
 	}
-	path := filepath.Join(cfg.StateDir, keyFile)
+	path := filepath.Join(cfg.StateDir, KeyFile)
 	text, err := atomicfile.Read(path, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makeKey(cfg, path)
@@ -85,8 +88,9 @@ func makeKey(cfg *config.Config, path string) (string, error) {
 	return key, nil
 }
 
-// parseKeys takes the keys of the configuration.
-func parseKeys(cfg *config.Config) (keyring.Ring, error) {
+// Keys returns the keys of the configuration. If it names none, the current one
+// is that of the state directory, where it is made if it is missing.
+func Keys(cfg *config.Config) (keyring.Ring, error) {
 	key, err := storeKey(cfg)
 	if err != nil {
 		return keyring.Ring{}, err
@@ -102,8 +106,8 @@ func parseKeys(cfg *config.Config) (keyring.Ring, error) {
 	return keys, nil
 }
 
-// openBook opens the verified binds in a store.
-func openBook(ctx context.Context, cfg *config.Config, s cache.Store, o verified.Options) (*verified.Book, error) {
+// OpenBook opens the verified binds in a store.
+func OpenBook(ctx context.Context, cfg *config.Config, s cache.Store, o verified.Options) (*verified.Book, error) {
 	if err := checkKey(ctx, cfg, s, o.Keys, o.Log); err != nil {
 		return nil, err
 	}

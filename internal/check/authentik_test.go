@@ -1,4 +1,4 @@
-package daemon
+package check
 
 import (
 	"os"
@@ -37,7 +37,7 @@ func TestCheckAuthentik(t *testing.T) {
 		f := authentiktest.New(t, authentiktest.Options{Version: version})
 		pair := f.SetKeyPair(authentiktest.NewCertificate(t, "ldap", "ldap.example.org"))
 		setProvider(f, func(p *authentiktest.Provider) { p.Certificate = pair })
-		r := Check(outpostConfig(t, f))
+		r := Run(outpostConfig(t, f))
 		if len(r.Problems) > 0 {
 			t.Errorf("%s: %v", version, r.Problems)
 		}
@@ -122,7 +122,7 @@ func TestCheckAuthentikProblems(t *testing.T) {
 			f := authentiktest.New(t, authentiktest.Options{})
 			cfg := outpostConfig(t, f)
 			tt.set(f)
-			r := Check(cfg)
+			r := Run(cfg)
 			if len(r.Problems) != 1 {
 				t.Fatalf("problems: %v\nnotes: %v", r.Problems, r.Notes)
 			}
@@ -149,7 +149,7 @@ func TestCheckAuthentikFlow(t *testing.T) {
 	} {
 		f := authentiktest.New(t, authentiktest.Options{})
 		f.SetFlow(authentiktest.Flow{Slug: authentiktest.DefaultFlow, Stages: tt.stages})
-		r := Check(outpostConfig(t, f))
+		r := Run(outpostConfig(t, f))
 		if notes := strings.Join(r.Notes, "\n"); len(r.Problems) != 0 || !strings.Contains(notes, tt.want) {
 			t.Errorf("%+v: problems %v, notes\n%s", tt.stages, r.Problems, notes)
 		}
@@ -161,7 +161,7 @@ func TestCheckAuthentikFlow(t *testing.T) {
 
 func TestCheckAuthentikUntrusted(t *testing.T) {
 	f := authentiktest.New(t, authentiktest.Options{TLS: true})
-	r := Check(outpostConfig(t, f))
+	r := Run(outpostConfig(t, f))
 	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Error(), "name authentik's CA in authentik.ca_file") {
 		t.Errorf("%v", r.Problems)
 	}
@@ -170,11 +170,11 @@ func TestCheckAuthentikUntrusted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, env := range []string{"LDAPD_AUTHENTIK_CA_FILE=" + ca, "AUTHENTIK_INSECURE=True"} {
-		if r := Check(outpostConfig(t, f, env)); len(r.Problems) != 0 {
+		if r := Run(outpostConfig(t, f, env)); len(r.Problems) != 0 {
 			t.Errorf("%s: %v", env, r.Problems)
 		}
 	}
-	r = Check(outpostConfig(t, f, "LDAPD_AUTHENTIK_CA_FILE=/nonexistent"))
+	r = Run(outpostConfig(t, f, "LDAPD_AUTHENTIK_CA_FILE=/nonexistent"))
 	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Error(), "ca_file: open /nonexistent") {
 		t.Errorf("%v", r.Problems)
 	}
@@ -195,7 +195,7 @@ func TestCheckAuthentikFiles(t *testing.T) {
 	own := []string{"LDAPD_TLS_CERT=" + write("crt", cert.CertPEM), "LDAPD_TLS_KEY=" + write("key", cert.KeyPEM)}
 	pair := f.SetKeyPair(authentiktest.KeyPairData{Name: "unusable", CertPEM: "x"})
 	setProvider(f, func(p *authentiktest.Provider) { p.Certificate, p.NoMFA = pair, true })
-	with := func(more ...string) Report { return Check(outpostConfig(t, f, append(own, more...)...)) }
+	with := func(more ...string) Report { return Run(outpostConfig(t, f, append(own, more...)...)) }
 
 	r := with("AUTHENTIK_TOKEN=file://"+token, "LDAPD_FILE_PATH="+users)
 	notes := strings.Join(r.Notes, "\n")
