@@ -31,7 +31,7 @@ const (
 	// or by somebody who waits for a login to be on its way.
 	strayFor = 7 * 24 * time.Hour
 	// leftFor is how long those are remembered one by one. No bind waits longer.
-	leftFor = 10 * time.Second
+	leftFor = 30 * time.Second
 )
 
 // Hold is how long a bind waits whose login may be somebody else's.
