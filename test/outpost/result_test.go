@@ -298,13 +298,19 @@ func TestPace(t *testing.T) {
 		if got := s.bind(t, userDN(alice), secret); got != ldap.LDAPResultSuccess {
 			t.Errorf("third: result %d", got)
 		}
-		if got := s.bind(t, userDN(alice), "fourth"); got != ldap.LDAPResultBusy {
-			t.Errorf("fourth: result %d", got)
+		// Where she is at home now, what comes is counted apart.
+		for _, pw := range []string{"fourth", "fifth", "sixth"} {
+			if got := s.bind(t, userDN(alice), pw); got != ldap.LDAPResultInvalidCredentials {
+				t.Errorf("%s: result %d", pw, got)
+			}
+		}
+		if got := s.bind(t, userDN(alice), "seventh"); got != ldap.LDAPResultBusy {
+			t.Errorf("seventh: result %d", got)
 		}
 		if got := s.bind(t, userDN(agent), secret); got != ldap.LDAPResultSuccess {
 			t.Errorf("another user: result %d", got)
 		}
-		if n := f.flows(); n != 4 {
+		if n := f.flows(); n != 7 {
 			t.Errorf("%d flows", n)
 		}
 		if n := s.metric(t, `ldapd_binds_total{factor="",outcome="limited",reason="pace_user",source=""}`); n != 1 {

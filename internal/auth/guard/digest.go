@@ -48,7 +48,7 @@ func (k *Key) Digest(parts ...string) (d Digest) {
 // apart: the user, the secrets, and the address, which policies may look at.
 func (k *Key) Attempt(a auth.Attempt) Digest {
 	return k.Digest("attempt", a.Account.Base, subject(a), a.Addr.String(), string(a.Password), string(a.Code),
-		string(rune(a.CodeIn)), string(a.Cookie), strconv.FormatBool(a.Quiet), strconv.FormatBool(a.Home))
+		string(rune(a.CodeIn)), string(a.Cookie), strconv.FormatBool(a.Quiet))
 }
 
 // subject names who an attempt is for: the user, or the name that nobody has.

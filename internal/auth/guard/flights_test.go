@@ -138,7 +138,6 @@ var changes = map[string]func(*auth.Attempt){
 	"unknown":  func(a *auth.Attempt) { a.Known = false },
 	"cookie":   func(a *auth.Attempt) { a.Cookie = "cookie" },
 	"quiet":    func(a *auth.Attempt) { a.Quiet = true },
-	"home":     func(a *auth.Attempt) { a.Home = true },
 }
 
 func TestFlightsKeepApart(t *testing.T) {
