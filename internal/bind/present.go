@@ -89,7 +89,7 @@ type place struct {
 
 // place says where a bind of a user comes from.
 func (p *Pipeline) place(w who, addr, peer netip.Addr) place {
-	at := place{addr: addr, client: p.clientAt(addr), from: guard.NewFrom(&p.key, w.subject(), addr, peer)}
+	at := place{addr: addr, client: p.clientAt(addr), from: guard.NewFrom(p.key, w.subject(), addr, peer)}
 	if p.Book != nil && w.known {
 		at.home = slices.Contains(p.Book.Places(w.key), at.client.Name)
 	}

@@ -70,7 +70,7 @@ type From struct {
 }
 
 // NewFrom returns where the binds of a user count.
-func NewFrom(k *Key, user string, addr, peer netip.Addr) From {
+func NewFrom(k Key, user string, addr, peer netip.Addr) From {
 	a := Network(addr)
 	f := From{User: k.Digest("user", user, a), Address: k.Digest("address", a)}
 	if p := Network(peer); peer.IsValid() && p != a {

@@ -27,7 +27,7 @@ func addr(text string) (a netip.Addr) {
 
 // from says where the binds of a user count.
 func from(user, client, peer string) guard.From {
-	return guard.NewFrom(&failuresKey, user, addr(client), addr(peer))
+	return guard.NewFrom(failuresKey, user, addr(client), addr(peer))
 }
 
 func secret(i int) guard.Digest { return failuresKey.Digest("secret", fmt.Sprint(i)) }
