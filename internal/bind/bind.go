@@ -238,7 +238,6 @@ func (p *Pipeline) gate(ctx context.Context, w who, at place, j *joining) (slow 
 	if err := p.lane.Pause(ctx, at.from.User); err != nil {
 		return true, undetermined(err)
 	}
-	j.began = p.Now()
 	return true, nil
 }
 

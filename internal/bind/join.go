@@ -12,13 +12,13 @@ import (
 // joining looks for the login search that a bind belongs to, from when it has
 // to be known until the bind is over.
 type joining struct {
-	p     *Pipeline
-	w     who
-	at    place
-	came  login.Arrival
-	bind  *login.Bind  // nil: nobody has looked yet
-	began time.Time    // when somebody first did
-	right *atomic.Bool // the password of the bind is, as whoever answers it found
+	p      *Pipeline
+	w      who
+	at     place
+	came   login.Arrival
+	bind   *login.Bind   // nil: nobody has looked yet
+	waited time.Duration // for others to finish
+	right  *atomic.Bool  // the password of the bind is, as whoever answers it found
 }
 
 // joining returns what finds the login searches of a user's bind, which comes
@@ -57,7 +57,7 @@ func (j *joining) look() (open []login.Login, changed <-chan struct{}) {
 		return nil, nil
 	}
 	if j.bind == nil {
-		j.bind, j.began = p.Logins.Begin(j.came, j.at.addr, j.w.account.Base, j.w.account.UUID), p.Now()
+		j.bind = p.Logins.Begin(j.came, j.at.addr, j.w.account.Base, j.w.account.UUID)
 	}
 	return j.bind.Logins()
 }
@@ -69,7 +69,7 @@ func (j *joining) logins() (in *policy.Logins, open []login.Login, changed <-cha
 		return new(policy.Logins), nil, nil
 	}
 	j.isRight()
-	in = &policy.Logins{Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.p.Now().Sub(j.began)}
+	in = &policy.Logins{Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.waited}
 	for i, l := range open {
 		pl := policy.Login{Group: i, Home: policy.HomeOfSearch(l.Searcher), Fresh: l.Fresh}
 		for k := range i {
@@ -86,7 +86,8 @@ func (j *joining) logins() (in *policy.Logins, open []login.Login, changed <-cha
 	return in, open, changed
 }
 
-// wait waits until the login searches change, for a time at most.
+// wait waits until the login searches change, for a time at most. How long it
+// waited goes by no clock that may be set.
 func (j *joining) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
 	asleep, wake := context.WithCancel(ctx)
 	defer wake()
@@ -97,8 +98,15 @@ func (j *joining) wait(ctx context.Context, d time.Duration, changed <-chan stru
 		case <-asleep.Done():
 		}
 	}()
-	if err := j.p.Sleep(asleep, d); err != nil && ctx.Err() != nil {
+	began := time.Now()
+	err := j.p.Sleep(asleep, d)
+	switch {
+	case err == nil:
+		j.waited += d
+	case ctx.Err() != nil:
 		return undetermined(err)
+	default:
+		j.waited += min(time.Since(began), d)
 	}
 	return nil
 }

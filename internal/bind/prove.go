@@ -61,11 +61,10 @@ func (p *Pipeline) pair(ctx context.Context, at place, said said, j *joining) (w
 	open, changed := j.look()
 	one, n := policy.Only(groups(open))
 	for n > 0 && one >= 0 && open[one].Code != "" && j.bind.Strays() {
-		waited := p.Now().Sub(j.began)
-		if waited >= login.Hold {
+		if j.waited >= login.Hold {
 			break
 		}
-		if err := j.wait(ctx, login.Hold-waited, changed); err != nil {
+		if err := j.wait(ctx, login.Hold-j.waited, changed); err != nil {
 			return nil, false, err
 		}
 		open, changed = j.look()
@@ -102,7 +101,6 @@ func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
 	j.isRight()
 	for {
 		open, changed := j.look()
-		waited := p.Now().Sub(j.began)
 		one, n := policy.Only(groups(open))
 		switch {
 		case n > 0 && one >= 0:
@@ -112,10 +110,10 @@ func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
 				return nil, nil
 			}
 			return with, nil
-		case n == 0, waited >= policy.Patience:
+		case n == 0, j.waited >= policy.Patience:
 			return nil, nil
 		}
-		if err := j.wait(ctx, policy.Patience-waited, changed); err != nil {
+		if err := j.wait(ctx, policy.Patience-j.waited, changed); err != nil {
 			return nil, err
 		}
 	}
