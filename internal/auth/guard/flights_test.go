@@ -335,6 +335,27 @@ func TestDenialsAreBounded(t *testing.T) {
 	runtime.KeepAlive(denials)
 }
 
+// What was not denied takes no place of what was.
+func TestDenialsKeepDenialsOnly(t *testing.T) {
+	deny := true
+	a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
+		if deny {
+			return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
+		}
+		return grant(ctx, at)
+	}}
+	denials := guard.NewDenials(a, time.Hour, nil)
+	denials.Authenticate(t.Context(), attempt("alice", "wrong"))
+	deny = false
+	for i := range 1 << 16 {
+		denials.Authenticate(t.Context(), attempt("bob", fmt.Sprint(i)))
+	}
+	var denied *auth.Denied
+	if _, err := denials.Authenticate(t.Context(), attempt("alice", "wrong")); !errors.As(err, &denied) || denials.Hits() != 1 {
+		t.Errorf("%v, %d from memory; want it denied from memory", err, denials.Hits())
+	}
+}
+
 // TestQueueLetsGo: a turn is over however it ends.
 func TestQueueLetsGo(t *testing.T) {
 	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") }}
