@@ -1,11 +1,14 @@
 package bind_test
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"ldapd/internal/auth"
+	"ldapd/internal/auth/guard"
 	"ldapd/internal/bind"
 	"ldapd/internal/policy"
 	"ldapd/internal/verified"
@@ -229,4 +232,37 @@ func TestDeniedOtherwise(t *testing.T) {
 	h.change(func() { h.down = true })
 	h.want("trouble", h.login("alice;222222", "secret"), "unknown unavailable 52")
 	h.want("the login", h.login("alice;111111", "secret"), byProof)
+}
+
+// A right bind that was under way when others reached the limit is held to it
+// where the user is not at home, and leaves nothing behind.
+func TestRightWhileOthersReachTheLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		from netip.Addr
+		want string
+		kept int
+	}{
+		{"of a stranger", elsewhere, "limited limit_user 51", 0},
+		{"at a client that is named", nextcloud, byFlow, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t, func(o *bind.Options) { o.Limits = guard.Limits{FailuresPerUser: 2} })
+			hold := make(chan struct{})
+			h.change(func() { h.hold = hold })
+			right := h.begin(tt.from, "bob", "secret")
+			<-h.started
+			h.change(func() { h.hold = nil })
+			for i := range 2 {
+				got := answer(h.Bind(t.Context(), bind.Request{DN: userDN("bob"), Password: fmt.Append(nil, i), Addr: tt.from}))
+				h.want("wrong", got, wrongPass)
+			}
+			close(hold)
+			h.want("right", <-right, tt.want)
+			h.settle()
+			if n := len(h.options.Book.All()); n != tt.kept || len(h.ended) != 1-tt.kept {
+				t.Errorf("%d users are kept, sessions %q ended", n, h.ended)
+			}
+		})
+	}
 }
