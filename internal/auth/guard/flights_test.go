@@ -410,6 +410,58 @@ func TestFlightsTellWhoIsFirst(t *testing.T) {
 	}
 }
 
+// Who goes before the work is done is first only if it is his.
+func TestFirstOfWhoGoes(t *testing.T) {
+	flights := guard.NewFlights[int]()
+	release := make(chan struct{})
+	work := func(ctx context.Context) (int, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return 7, nil
+	}
+	do := func(ctx context.Context) <-chan bool {
+		was := make(chan bool, 1)
+		go func() {
+			v, first, err := flights.Do(ctx, guard.Digest{1}, work)
+			if ctx.Err() != nil && (v != 0 || !errors.Is(err, context.Canceled)) {
+				t.Errorf("who went has %d, %v", v, err)
+			}
+			was <- first
+		}()
+		return was
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if <-do(gone) {
+		t.Error("who is gone before it began was first")
+	}
+	own, leave := context.WithCancel(t.Context())
+	first := do(own)
+	for flights.Waiting() < 1 {
+		time.Sleep(time.Millisecond)
+	}
+	late, leaveLate := context.WithCancel(t.Context())
+	second := do(late)
+	third := do(t.Context())
+	for flights.Waiting() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	leaveLate()
+	if <-second {
+		t.Error("the second was first")
+	}
+	leave()
+	if !<-first {
+		t.Error("the first was not")
+	}
+	close(release)
+	if <-third {
+		t.Error("the third was first")
+	}
+}
+
 func TestQueueBoundsAndKeepsOrder(t *testing.T) {
 	release := make(chan struct{})
 	entered := make(chan string, 10)
