@@ -2,7 +2,9 @@ package bind_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -205,4 +207,136 @@ func (h *house) credential(name string) *verified.Credential {
 	}
 	h.Fatalf("nothing is kept of %s", name)
 	return nil
+}
+
+// Who has no answer yet is not in the way of others.
+func TestPausesOfEach(t *testing.T) {
+	h, a := newAskedHouse(t)
+	h.want("bob", h.plain(nextcloud, "bob", "secret"), byFlow)
+	h.want("service", h.plain(nextcloud, "service", "service"), byFlow)
+	h.advance(longAfter)
+	h.change(func() { h.down = true })
+	for range 3 {
+		h.want("bob", h.plain(nextcloud, "bob", "secret"), byMemory)
+		h.want("service", h.plain(nextcloud, "service", "service"), byMemory)
+	}
+	if n := a.flow.Load(); n != 4 {
+		t.Errorf("%d flows, want the logins' and one for each", n)
+	}
+}
+
+// Nothing is asked, or taken for known, before it is time.
+func TestNothingBeforeItsTime(t *testing.T) {
+	h, a := newAskedHouse(t)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	told := h.credential("alice").Told
+	h.advance(12*time.Hour - 1)
+	h.want("validated", h.login("alice;111111", "secret"), byProof)
+	if c := h.credential("alice"); !c.Told.Equal(told) {
+		t.Errorf("told at %v, want %v", c.Told, told)
+	}
+	h.advance(longAfter)
+	h.want("validated", h.login("alice;111111", "secret"), byProof)
+	if c := h.credential("alice"); h.flows.Now().Sub(c.Told) > time.Second || h.flows.Now().Sub(c.Proved) < longAfter {
+		t.Errorf("told at %v by the directory, proved at %v", c.Told, c.Proved)
+	}
+	if n := a.flow.Load(); n != 1 {
+		t.Errorf("%d flows, want the login's", n)
+	}
+}
+
+// The proofs of many are not due at one instant.
+func TestProofsAreSpread(t *testing.T) {
+	h, _ := newAskedHouse(t)
+	const users = 16
+	name := func(i int) string { return fmt.Sprint("user", i) }
+	for i := range users {
+		h.change(func() { h.users[name(i)] = &flowUser{password: "secret", factor: auth.FactorNone} })
+		h.want("login", h.plain(nextcloud, name(i), "secret"), byFlow)
+	}
+	first := h.credential(name(0)).First
+	at := map[time.Duration]bool{}
+	for range 12 * 6 {
+		h.advance(15 * time.Minute)
+		for i := range users {
+			before := h.count()
+			h.want("validated", h.plain(nextcloud, name(i), "secret"), byMemory)
+			if h.count() > before {
+				at[h.flows.Now().Sub(first)] = true
+			}
+		}
+	}
+	if len(at) < 3 {
+		t.Errorf("proved again at %v", at)
+	}
+	for d := range at {
+		if d < 12*time.Hour || d > 15*time.Hour+15*time.Minute {
+			t.Errorf("proved again after %v", d)
+		}
+	}
+	for i := range users {
+		if c := h.credential(name(i)); !c.First.Equal(first) || !c.Proved.After(first) {
+			t.Errorf("%s: proved at %v first, and at %v", name(i), c.First, c.Proved)
+		}
+	}
+}
+
+// Only a denial that is about the credential ends a verified bind.
+func TestWhatEndsAVerifiedBind(t *testing.T) {
+	for _, tt := range []struct {
+		denied auth.Denied
+		ends   bool
+	}{
+		{auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong}, true},
+		{auth.Denied{Reason: auth.NoAccess, Password: auth.Right}, true},
+		{auth.Denied{Reason: auth.NoAccess}, false},
+		{auth.Denied{Reason: auth.WrongPassword}, false},
+		{auth.Denied{Reason: auth.Inactive, Password: auth.Right}, false},
+	} {
+		for _, doubt := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, the password is %v, in doubt %v", tt.denied.Reason, tt.denied.Password, doubt), func(t *testing.T) {
+				h, a := newAltered(t, func(o *bind.Options) { o.Rules.Access = 0 })
+				h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
+				a.deny = func(at auth.Attempt) error {
+					if !at.Quiet {
+						t.Error("the user is asked for something")
+					}
+					denied := tt.denied
+					return &denied
+				}
+				flows := h.count()
+				if doubt {
+					h.change(func() { h.users["bob"].changed = 1 })
+					if got := h.plain(nextcloud, "bob", "secret"); !strings.HasPrefix(got, "denied "+string(tt.denied.Reason)) {
+						t.Errorf("answered %s", got)
+					}
+				} else {
+					h.advance(longAfter)
+					h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
+				}
+				h.wantFlows("it is asked once", flows+1)
+				if n := len(h.options.Book.All()); (n == 0) != tt.ends {
+					t.Errorf("%d users are kept, want it ended: %v", n, tt.ends)
+				}
+			})
+		}
+	}
+}
+
+// A bind whose code is good is not denied since its user is revoked while the
+// password is proved.
+func TestRevokedWhileInDoubt(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	h.change(func() { h.users["alice"].changed = 1 })
+	h.again("111111")
+	letGo := h.halt()
+	defer h.logins.Closed(h.search(nextcloud, "alice;111111"))
+	login := h.begin(nextcloud, "alice", "secret")
+	<-h.started
+	if _, err := h.Revoke(t.Context(), verified.User{Base: base, UUID: "uuid-alice"}); err != nil {
+		t.Fatal(err)
+	}
+	letGo()
+	h.want("login", <-login, byCode)
 }

@@ -1,10 +1,8 @@
 package bind_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -29,46 +27,20 @@ func (o otherTree) AccountByName(name string) (directory.Account, bool) {
 	return a, ok && name != "bob" // whom it has not
 }
 
-// altered is a backend some of whose answers a test changes.
-type altered struct {
-	*flows
-	grant  func(g *auth.Granted)                      // nil: as it is
-	access func(base string) (search bool, err error) // nil: as it is
-}
-
-func (a *altered) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
-	g, err := a.flows.Authenticate(ctx, at)
-	if err == nil && a.grant != nil {
-		a.grant(&g)
-	}
-	return g, err
-}
-
-func (a *altered) Access(ctx context.Context, base string, s auth.Session, addr netip.Addr) (bool, error) {
-	if a.access != nil {
-		return a.access(base)
-	}
-	return a.flows.Access(ctx, base, s, addr)
-}
-
 // newTwoTrees returns a house with a second tree.
 func newTwoTrees(t *testing.T, change func(*bind.Options)) (*house, *altered) {
-	a := new(altered)
-	h := newHouse(t, func(o *bind.Options) {
-		a.flows = o.Authenticator.(*flows)
-		o.Authenticator = a
-		first := o.Directory
+	return newAltered(t, func(o *bind.Options) {
+		all := o.Authenticator.(*altered).flows
 		o.Directory = func(dn ldap.DN) (bind.Directory, error) {
 			if strings.HasSuffix(dn.String(), otherBase) {
-				return otherTree{a.flows}, nil
+				return otherTree{all}, nil
 			}
-			return first(dn)
+			return all, nil
 		}
 		if change != nil {
 			change(o)
 		}
 	})
-	return h, a
 }
 
 // inOther binds in the second tree.
