@@ -17,7 +17,8 @@ type altered struct {
 	deny   func(a auth.Attempt) error
 	grant  func(g *auth.Granted)
 	access func(base string) (search bool, err error)
-	factor string // what Stamps says of it
+	end    func() error // of a session
+	factor string       // what Stamps says of it
 }
 
 func newAltered(t *testing.T, change func(*bind.Options)) (*house, *altered) {
@@ -50,6 +51,13 @@ func (a *altered) Access(ctx context.Context, base string, s auth.Session, addr 
 		return a.access(base)
 	}
 	return a.flows.Access(ctx, base, s, addr)
+}
+
+func (a *altered) EndSession(ctx context.Context, base string, s auth.Session, addr netip.Addr) error {
+	if a.end != nil {
+		return a.end()
+	}
+	return a.flows.EndSession(ctx, base, s, addr)
 }
 
 func (a *altered) Stamps(acc directory.Account) (password, factor string) {

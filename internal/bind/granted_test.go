@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
 	"ldapd/internal/auth"
 	"ldapd/internal/bind"
@@ -183,19 +182,7 @@ func TestUseOfWindowsIsNotNoted(t *testing.T) {
 
 // The log says what could not be kept or removed, and nothing of what could.
 func TestLogOfWhatIsKept(t *testing.T) {
-	core, logs := observer.New(zap.WarnLevel)
-	h, a := newAltered(t, func(o *bind.Options) { o.Log = zap.New(core) })
-	said := func(what string, want ...string) {
-		t.Helper()
-		h.settle()
-		var got []string
-		for _, e := range logs.TakeAll() {
-			got = append(got, e.Message)
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: logged %q, want %q", what, got, want)
-		}
-	}
+	h, a, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.WarnLevel))
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	h.want("validated", h.plain(nextcloud, "bob", "secret"), byFlow)
 	h.change(func() { h.users["alice"].password, h.users["alice"].changed = "new", 1 })

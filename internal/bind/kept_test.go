@@ -266,3 +266,92 @@ func TestRightWhileOthersReachTheLimit(t *testing.T) {
 		})
 	}
 }
+
+// The end of a session at the backend ends its verified bind, unless it is over
+// by itself, which a backend that names no end says nothing of.
+func TestSessionEnded(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		end   time.Duration // of the session, as the backend says; 0: it does not
+		after time.Duration
+		kept  bool
+	}{
+		{"no end, in time", 0, 24*time.Hour - time.Minute - time.Second, false},
+		{"no end, cleaned up", 0, 24*time.Hour - time.Minute, true},
+		{"an end, in time", 48 * time.Hour, 48*time.Hour - time.Minute - time.Second, false},
+		{"an end, cleaned up", 48 * time.Hour, 48*time.Hour - time.Minute, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, a := newAltered(t, func(o *bind.Options) { o.Rules.Reprove, o.Rules.Access = 96*time.Hour, 0 })
+			a.grant = func(g *auth.Granted) {
+				if tt.end > 0 {
+					g.Session.End = h.flows.Now().Add(tt.end)
+				}
+			}
+			h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
+			h.advance(tt.after)
+			h.SessionEnded("session1")
+			h.settle()
+			if n := len(h.options.Book.All()); (n == 1) != tt.kept {
+				t.Errorf("%d users are kept, want it kept: %v", n, tt.kept)
+			}
+			if tt.kept && h.credential("bob").Session != nil {
+				t.Error("the session that is over is kept")
+			}
+		})
+	}
+}
+
+// When access was asked for is kept, and so is what came of it. A session that
+// is gone is not asked with again.
+func TestAccessIsAsked(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
+	asked := func(what string, want int) {
+		t.Helper()
+		h.want(what, h.plain(nextcloud, "bob", "secret"), byMemory)
+		if h.asked != want {
+			t.Errorf("%s: asked %d times, want %d", what, h.asked, want)
+		}
+	}
+	h.advance(time.Hour - time.Second)
+	asked("before it is time", 0)
+	h.advance(time.Second)
+	asked("it is time", 1)
+	if c := h.credential("bob"); h.flows.Now().Sub(c.Told) > time.Second || h.flows.Now().Sub(c.Session.Asked) > time.Second {
+		t.Errorf("told at %v, asked at %v", c.Told, c.Session.Asked)
+	}
+	asked("just asked", 1)
+	h.advance(time.Hour)
+	asked("an hour later", 2)
+	h.change(func() { clear(h.sessions) })
+	h.advance(time.Hour)
+	asked("it is gone", 3)
+	if h.credential("bob").Session != nil {
+		t.Error("a session that is gone is kept")
+	}
+	h.advance(time.Hour)
+	asked("it was gone", 3)
+}
+
+// Revoking a user, or all, says how many there were, and of nobody else.
+func TestRevokeCounts(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("bob", h.plain(nextcloud, "bob", "secret"), byFlow)
+	h.want("service", h.plain(nextcloud, "service", "service"), byFlow)
+	if n, err := h.Revoke(t.Context(), verified.User{Base: base, UUID: "uuid-bob"}); n != 1 || err != nil {
+		t.Errorf("revoked %d, %v, want 1", n, err)
+	}
+	h.settle()
+	if !slices.Equal(h.ended, []string{"session1"}) {
+		t.Errorf("ended %q", h.ended)
+	}
+	h.want("bob again", h.plain(nextcloud, "bob", "secret"), byFlow)
+	if n, err := h.RevokeAll(t.Context()); n != 2 || err != nil {
+		t.Errorf("revoked %d, %v, want both", n, err)
+	}
+	h.settle()
+	if n := len(h.ended); n != 3 || len(h.sessions) != 0 {
+		t.Errorf("ended %q, left %v", h.ended, h.sessions)
+	}
+}
