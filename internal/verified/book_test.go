@@ -40,7 +40,7 @@ func testKeys(t testing.TB, current byte, old ...byte) keyring.Ring {
 	return k
 }
 
-func open(t testing.TB, s Store) *Book { return openWith(t, s, testKeys(t, 1)) }
+func open(t testing.TB, s Store) *Book { return openWith(t, s, cheap(t, 1)) }
 
 func openWith(t testing.TB, s Store, k keyring.Ring) *Book {
 	t.Helper()

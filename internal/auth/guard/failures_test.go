@@ -286,6 +286,25 @@ func TestDigestsKeepApart(t *testing.T) {
 	}
 }
 
+// A proxy is somebody else than the client.
+func TestFromPeer(t *testing.T) {
+	for _, tt := range []struct {
+		client, peer string
+		want         bool
+	}{
+		{"192.0.2.1", "198.51.100.7", true},
+		{"192.0.2.1", "", false},
+		{"192.0.2.1", "192.0.2.1", false},
+		{"2001:db8::1", "2001:db8::2", false}, // of one network
+		{"2001:db8::1", "2001:db8:1::1", true},
+	} {
+		f := from("alice", tt.client, tt.peer)
+		if got := f.Peer != (guard.Digest{}); got != tt.want || f.Peer == f.Address {
+			t.Errorf("%s by %q: counts for a proxy: %v, want %v", tt.client, tt.peer, got, tt.want)
+		}
+	}
+}
+
 func TestNetwork(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",

@@ -334,6 +334,27 @@ func TestDenialsAreBounded(t *testing.T) {
 	runtime.KeepAlive(denials)
 }
 
+// What was not denied takes no place of what was.
+func TestDenialsKeepDenialsOnly(t *testing.T) {
+	deny := true
+	a := &authFunc{do: func(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
+		if deny {
+			return auth.Granted{}, &auth.Denied{Reason: auth.WrongPassword}
+		}
+		return grant(ctx, at)
+	}}
+	denials := guard.NewDenials(a, time.Hour, nil)
+	denials.Authenticate(t.Context(), attempt("alice", "wrong"))
+	deny = false
+	for i := range 1 << 16 {
+		denials.Authenticate(t.Context(), attempt("bob", fmt.Sprint(i)))
+	}
+	var denied *auth.Denied
+	if _, err := denials.Authenticate(t.Context(), attempt("alice", "wrong")); !errors.As(err, &denied) || denials.Hits() != 1 {
+		t.Errorf("%v, %d from memory; want it denied from memory", err, denials.Hits())
+	}
+}
+
 // TestQueueLetsGo: a turn is over however it ends.
 func TestQueueLetsGo(t *testing.T) {
 	a := &authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) { panic("boom") }}
@@ -385,6 +406,58 @@ func TestFlightsTellWhoIsFirst(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Who goes before the work is done is first only if it is his.
+func TestFirstOfWhoGoes(t *testing.T) {
+	flights := guard.NewFlights[int]()
+	release := make(chan struct{})
+	work := func(ctx context.Context) (int, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return 7, nil
+	}
+	do := func(ctx context.Context) <-chan bool {
+		was := make(chan bool, 1)
+		go func() {
+			v, first, err := flights.Do(ctx, guard.Digest{1}, work)
+			if ctx.Err() != nil && (v != 0 || !errors.Is(err, context.Canceled)) {
+				t.Errorf("who went has %d, %v", v, err)
+			}
+			was <- first
+		}()
+		return was
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if <-do(gone) {
+		t.Error("who is gone before it began was first")
+	}
+	own, leave := context.WithCancel(t.Context())
+	first := do(own)
+	for flights.Waiting() < 1 {
+		time.Sleep(time.Millisecond)
+	}
+	late, leaveLate := context.WithCancel(t.Context())
+	second := do(late)
+	third := do(t.Context())
+	for flights.Waiting() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	leaveLate()
+	if <-second {
+		t.Error("the second was first")
+	}
+	leave()
+	if !<-first {
+		t.Error("the first was not")
+	}
+	close(release)
+	if <-third {
+		t.Error("the third was first")
 	}
 }
 
