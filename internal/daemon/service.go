@@ -171,7 +171,7 @@ func (s service) Status(context.Context) (control.Status, error) {
 		}
 		st.Directory = fmt.Sprintf("%s: %d entries below %d base DNs", s.cfg.Backend, entries, len(forest.Trees()))
 	}
-	for _, u := range s.binding.Undecided() {
+	for _, u := range s.bindMetrics.Undecided() {
 		st.Undecided = append(st.Undecided, control.Undecided{Client: u.Client, Count: uint64(u.Count), Last: u.Last, Remedy: pairRemedy})
 	}
 	st.Warnings = append(st.Warnings, s.backend.Trouble()...)
