@@ -17,9 +17,9 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Ask the running server how it does",
 		Long: `Ask the running server what it serves, how its store does, and which clients send
-binds that cannot be determined, with what to do about it. The admin listener
-shows the same at /status. The exit status is 0 if a server runs. Times are in
-the local time zone.`,
+binds that cannot be told, with what to do about it. The admin listener shows
+the same at /status. The exit status is 0 if a server runs. Times are in the
+local time zone.`,
 		Example: `  ldapd status --config /etc/ldapd/ldapd.yaml
   ldapd status --json`,
 		Args: cobra.NoArgs,
