@@ -269,7 +269,7 @@ func (c *Controller) Run(ctx context.Context) {
 			case p.err != nil:
 				c.failed("full", p.err)
 				limit := retryMax
-				if p.settled {
+				if p.settingsRead {
 					limit = reloadMax
 				}
 				later(limit)
@@ -277,7 +277,7 @@ func (c *Controller) Run(ctx context.Context) {
 				c.apply(ctx, &wg, p.settings, instance)
 				c.certify(p)
 			default:
-				if err := c.settle(ctx, p.loaded); err != nil {
+				if err := c.adopt(ctx, p.loaded); err != nil {
 					c.failed("full", err)
 					later(reloadMax)
 					break

@@ -26,8 +26,8 @@ var ErrNoProvider = errors.New("the outpost has no LDAP provider with an applica
 
 // progress is a step of a refresh: an error, settings, or users.
 type progress struct {
-	err     error
-	settled bool // the error is of the users, so the settings were read
+	err          error
+	settingsRead bool // the error is of the users, so the settings were read
 
 	settings *settings
 	named    []certs.Named
@@ -61,7 +61,7 @@ func (c *Controller) refresh(ctx context.Context, wg *sync.WaitGroup) <-chan pro
 		steps <- p
 		l, err := c.readUsers(ctx, known)
 		if err != nil {
-			steps <- progress{err: err, settled: true}
+			steps <- progress{err: err, settingsRead: true}
 			return
 		}
 		steps <- progress{loaded: l}
@@ -133,7 +133,7 @@ func (c *Client) Generation(ctx context.Context) (string, error) {
 	return generation(root, &u), nil
 }
 
-// readUsers reads all users. Groups are read at the end, by settle.
+// readUsers reads all users. Groups are read at the end, by adopt.
 func (c *Controller) readUsers(ctx context.Context, known []directory.User) (*loaded, error) {
 	start := c.o.Now()
 	l := &loaded{}
@@ -151,9 +151,9 @@ func (c *Controller) readUsers(ctx context.Context, known []directory.User) (*lo
 	return l, nil
 }
 
-// settle makes the users that were read the ones that are served, after a look
+// adopt makes the users that were read the ones that are served, after a look
 // at what changed meanwhile.
-func (c *Controller) settle(ctx context.Context, l *loaded) error {
+func (c *Controller) adopt(ctx context.Context, l *loaded) error {
 	if c.mirror != nil {
 		if err := c.believe("users", len(c.mirror.users), len(l.users)); err != nil {
 			return err

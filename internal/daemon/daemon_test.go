@@ -393,7 +393,7 @@ func TestListenerFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.ldaps[0].Close(); err != nil {
+	if err := d.onLDAPS[0].Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "use of closed network connection") {

@@ -27,15 +27,15 @@ var (
 	_ server.Closer  = (*handler)(nil)
 )
 
-// session is who a connection is bound as, with what it may see.
-type session struct {
+// boundAs is who a connection is bound as, with what it may see.
+type boundAs struct {
 	*bind.Identity
 	all, own *search.Viewer // what the right to search shows, and what is seen without
 }
 
 // LogFields says how the bind was granted.
-func (s *session) LogFields() []zap.Field {
-	return []zap.Field{zap.String("source", string(s.Source)), zap.String("factor", string(s.Factor))}
+func (b *boundAs) LogFields() []zap.Field {
+	return []zap.Field{zap.String("source", string(b.Source)), zap.String("factor", string(b.Factor))}
 }
 
 // Bind implements server.Handler.
@@ -48,22 +48,22 @@ func (h *handler) Bind(ctx context.Context, c *server.Conn, req *ldap.BindReques
 		return nil, &explained{err, reason}
 	}
 	h.metrics.bind(outcome, "", id.Source, id.Factor)
-	return &session{id, search.NewViewer(id.Base, id.UUID, true), search.NewViewer(id.Base, id.UUID, false)}, nil
+	return &boundAs{id, search.NewViewer(id.Base, id.UUID, true), search.NewViewer(id.Base, id.UUID, false)}, nil
 }
 
 // Search implements server.Handler.
 func (h *handler) Search(c *server.Conn, req *ldap.SearchRequest, w *server.SearchWriter) ([]byte, error) {
-	s, bound := c.Identity().(*session)
+	who, bound := c.Identity().(*boundAs)
 	if !bound {
 		res, err := h.engine.Search(nil, req, w)
 		return res.Controls, err
 	}
-	if !h.binds.MaySearch(s.Identity) {
-		res, err := h.engine.Search(s.own, req, w)
+	if !h.binds.MaySearch(who.Identity) {
+		res, err := h.engine.Search(who.own, req, w)
 		return res.Controls, err
 	}
-	res, err := h.engine.Search(s.all, req, w)
-	h.logins.Searched(c.ID(), c.RemoteAddr().Addr(), s.UUID, res.Login, res.Read)
+	res, err := h.engine.Search(who.all, req, w)
+	h.logins.Searched(c.ID(), c.RemoteAddr().Addr(), who.UUID, res.Login, res.Read)
 	return res.Controls, err
 }
 
@@ -72,14 +72,14 @@ func (h *handler) Closed(c *server.Conn) { h.logins.Closed(c.ID()) }
 
 // Compare implements server.Handler.
 func (h *handler) Compare(c *server.Conn, req *ldap.CompareRequest) (bool, error) {
-	s, bound := c.Identity().(*session)
+	who, bound := c.Identity().(*boundAs)
 	switch {
 	case !bound:
 		return h.engine.Compare(nil, req)
-	case h.binds.MaySearch(s.Identity):
-		return h.engine.Compare(s.all, req)
+	case h.binds.MaySearch(who.Identity):
+		return h.engine.Compare(who.all, req)
 	}
-	return h.engine.Compare(s.own, req)
+	return h.engine.Compare(who.own, req)
 }
 
 // explained is an error of a bind with the word for why, for the log.

@@ -10,9 +10,9 @@ import (
 // listeners are those of one service.
 type listeners []net.Listener
 
-// listen opens the addresses of a key. Those that were opened before an error
+// listenOn opens the addresses of a key. Those that were opened before an error
 // are returned with it.
-func listen(cfg *config.Config, key, addrs string) (l listeners, err error) {
+func listenOn(cfg *config.Config, key, addrs string) (l listeners, err error) {
 	for _, addr := range config.Addresses(addrs) {
 		ln, err := net.Listen("tcp", addr)
 		if err != nil {

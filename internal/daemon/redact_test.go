@@ -7,8 +7,63 @@ import (
 
 	goldap "github.com/go-ldap/ldap/v3"
 
+	"ldapd/internal/ldap"
 	"ldapd/internal/schema"
 )
+
+func TestRedact(t *testing.T) {
+	r := &redactor{separator: ";", schema: schema.Builtin()}
+	for _, tt := range []struct{ attr, value, want string }{
+		{"", "cn=alice,ou=users,dc=x", "cn=alice,ou=users,dc=x"},
+		{"", "", ""},
+		{"", "cn=alice;123456,ou=users,dc=x", `cn=alice\;[hidden],ou=users,dc=x`},
+		{"", `cn=alice\;123456,ou=users,dc=x`, `cn=alice\;[hidden],ou=users,dc=x`},
+		{"", `cn=alice\3b123456,ou=users,dc=x`, `cn=alice\;[hidden],ou=users,dc=x`},
+		{"", "cn=alice;abcd1234,dc=x", `cn=alice\;[hidden],dc=x`},
+		{"", `cn=a\,b,dc=x`, `cn=a\,b,dc=x`},
+		{"", "cn=alice;12345,dc=x", "cn=alice;12345,dc=x"},
+		{"", "alice;123456", "alice[hidden]"},
+		{"", `alice\3b123456`, `alice[hidden]`},
+		{"cn", "alice;123456", "alice;[hidden]"},
+		{"cn", ";123456", ";[hidden]"},
+		{"uid;x", "alice;123456", "alice;[hidden]"},
+		{"cn", "alice", "alice"},
+		{"entryDN", "cn=alice;123456,ou=users,dc=x", `cn=alice\;[hidden],ou=users,dc=x`},
+		{"userPassword", "anything", "[hidden]"},
+		{"USERPASSWORD;binary", "anything", "[hidden]"},
+	} {
+		in := []byte(tt.value)
+		if got := string(r.redact([]byte(tt.attr), in)); got != tt.want {
+			t.Errorf("%q of %q: %q, want %q", tt.value, tt.attr, got, tt.want)
+		}
+		if string(in) != tt.value {
+			t.Errorf("%q was changed to %q", tt.value, in)
+		}
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	for _, s := range []string{"alice", "a,b", `a\`, "a;b", "\xff", "=", "#04"} {
+		f.Add(s)
+	}
+	r := &redactor{separator: ";", schema: schema.Builtin()}
+	f.Fuzz(func(t *testing.T, name string) {
+		r.redact(nil, []byte(name))
+		r.redact([]byte(name), []byte(name))
+		if name == "" || strings.Contains(name, "971358") {
+			return
+		}
+		dn := ldap.DN{{{Type: "cn", Value: name + ";971358"}}, {{Type: "dc", Value: "x"}}}.String()
+		for _, s := range []string{dn, strings.ReplaceAll(dn, `\;`, ";"), name + ";971358"} {
+			if got := r.redact(nil, []byte(s)); bytes.Contains(got, []byte("971358")) {
+				t.Errorf("%q is shown as %q", s, got)
+			}
+		}
+		if got := r.redact([]byte("cn"), []byte(name+";971358")); bytes.Contains(got, []byte("971358")) {
+			t.Errorf("%q is shown as %q", name+";971358", got)
+		}
+	})
+}
 
 // Codes stand where filters and DNs of programs put the login name.
 func TestRedactInsideValues(t *testing.T) {

@@ -210,8 +210,8 @@ func (s service) Status(context.Context) (control.Status, error) {
 		}
 		st.Directory = fmt.Sprintf("%s: %d entries below %d base DNs", s.cfg.Backend, entries, len(forest.Trees()))
 	}
-	st.Warnings = append(guessed(s.binds.Guessed(), s.nameOf), away(s.binding.Away(), s.now())...)
-	for _, u := range s.binding.Undecided() {
+	st.Warnings = append(guessed(s.binds.Guessed(), s.nameOf), away(s.bindMetrics.Away(), s.now())...)
+	for _, u := range s.bindMetrics.Undecided() {
 		st.Undecided = append(st.Undecided, control.Undecided{Client: u.Client, Count: uint64(u.Count), Last: u.Last, Remedy: pairRemedy})
 	}
 	st.Warnings = append(st.Warnings, s.backend.Trouble()...)

@@ -11,7 +11,7 @@ import (
 // certificate is that of LDAP unless it has one of its own.
 func (d *Daemon) openUnlock(shown *tls.Config) (err error) {
 	cfg := d.cfg
-	if d.https, err = listen(cfg, "listen.unlock", cfg.Listen.Unlock); err != nil || len(d.https) == 0 {
+	if d.onUnlock, err = listenOn(cfg, "listen.unlock", cfg.Listen.Unlock); err != nil || len(d.onUnlock) == 0 {
 		return err
 	}
 	if cfg.Unlock.Cert != "" {

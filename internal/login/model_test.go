@@ -199,7 +199,7 @@ func (m *model) rivals(b *modelBind) (n int) {
 		if last.IsZero() {
 			last = s.at
 		}
-		if s.at.After(b.began) && last.Sub(s.at) < 10*time.Second {
+		if s.at.After(b.began) && last.Sub(s.at) < leftFor {
 			n++
 		}
 	}

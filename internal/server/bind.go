@@ -25,7 +25,7 @@ func (w *worker) bind(m ldap.Message, start time.Time) error {
 		err = critical(m)
 	}
 	if err != nil || len(req.Name) == 0 {
-		c.settle(time.Duration(c.until.Load()))
+		c.endUnbound(time.Duration(c.until.Load()))
 		w.done(m, start, err, event{dn: req.Name})
 		return nil
 	}
@@ -37,7 +37,7 @@ func (w *worker) bind(m ldap.Message, start time.Time) error {
 	defer func() {
 		// What comes behind the bind must not find it still in flight.
 		c.remove(w.detached)
-		c.settle(until)
+		c.endUnbound(until)
 		close(gate)
 	}()
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.limits.BindTime)

@@ -87,7 +87,7 @@ func (w *worker) startTLS(m ldap.Message, start time.Time, req ldap.ExtendedRequ
 	}
 	c.drain()        // of what the client has been answered already, or abandoned
 	c.identity = nil // who bound in the clear proves it again (RFC 4513 section 3.1.5 leaves it to us)
-	c.settle(time.Duration(c.until.Load()))
+	c.endUnbound(time.Duration(c.until.Load()))
 	w.out = ldap.AppendExtendedResponse(w.out, m.ID, nil, ldap.OIDStartTLS, nil)
 	if err := w.flush(); err != nil {
 		return err

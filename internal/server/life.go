@@ -28,7 +28,7 @@ func (c *Conn) yield() bool {
 }
 
 // binding says that a bind is in flight, which is waited for. It returns what
-// settle wants to know when it is over.
+// endUnbound wants to know when it is over.
 func (c *Conn) binding() (until time.Duration) {
 	until = time.Duration(c.until.Swap(0))
 	if until != 0 {
@@ -37,10 +37,10 @@ func (c *Conn) binding() (until time.Duration) {
 	return until
 }
 
-// settle gives a connection on which nobody is bound, after a bind or what else
+// endUnbound gives a connection on which nobody is bound, after a bind or what else
 // makes it anonymous, its end: the one that it had, or a new one if somebody was
 // bound before.
-func (c *Conn) settle(until time.Duration) {
+func (c *Conn) endUnbound(until time.Duration) {
 	if c.identity != nil {
 		return
 	}
