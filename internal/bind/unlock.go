@@ -112,13 +112,21 @@ func (p *Pipeline) opening(clients []string, until time.Time) filling {
 
 // unlockAlso opens the window in another tree that has the user: the code is
 // used up, so the session that it left tells whether he may use the application
-// there.
+// there. Where no factor was asked for, nothing is used up, and the flow of that
+// tree is asked, which may want one.
 func (p *Pipeline) unlockAlso(ctx context.Context, dir Directory, r UnlockRequest, g auth.Granted, open filling) {
 	w := who{dir: dir, name: r.Name}
 	if w.account, w.known = dir.AccountByName(r.Name); !w.known {
 		return
 	}
 	w = p.known(w)
+	if g.Factor == auth.FactorNone {
+		r.Directories = []Directory{dir}
+		if _, _, err := p.proveOnPage(ctx, r, open); err != nil {
+			p.Log.Info("no window opened in another tree", zap.String("user", w.account.Username), zap.String("base", w.key.Base), zap.Error(err))
+		}
+		return
+	}
 	own := g
 	own.Session = nil
 	if g.Session != nil && p.sessions != nil {

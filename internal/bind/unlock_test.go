@@ -1,6 +1,7 @@
 package bind_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -195,4 +196,24 @@ func TestLockInAllTrees(t *testing.T) {
 	h.change(func() { h.users["alice"].factor = auth.FactorNone })
 	h.want("without a factor", h.lock(trees("")), "unknown unavailable 52")
 	want("without a factor", 0, 1)
+}
+
+// TestUnlockWithoutAFactorInAnotherTree: what the flow of one tree did not ask
+// for counts as proved in no other one.
+func TestUnlockWithoutAFactorInAnotherTree(t *testing.T) {
+	var asks branch // whose flow asks for the factor
+	h := newHouse(t, func(o *bind.Options) {
+		f := o.Authenticator.(*flows)
+		asks = branch{f, "dc=other"}
+		o.Authenticator = &tampered{f, func(ctx context.Context, a auth.Attempt) (auth.Granted, error) {
+			a.Name = map[bool]string{true: "alice", false: "bob"}[a.Account.Base == asks.base]
+			return f.Authenticate(ctx, a)
+		}}
+	})
+	r := h.request("alice", "secret", "")
+	r.Directories = append(r.Directories, asks)
+	h.unlock(r)
+	if a, b := h.windows(base), h.windows(asks.base); a != 1 || b != 0 {
+		t.Errorf("%d and %d windows, want one where no factor is asked for", a, b)
+	}
 }
