@@ -51,14 +51,19 @@ func (p *Pipeline) record(ctx context.Context, w who, at place, f found, with *p
 	}
 	proof, ok := p.proofOf(w, at, with, right, g)
 	p.keep(ctx, w, at.addr, f.epoch, right.Password, g, func(c *verified.Credential) {
-		if c.Factored = false; g.Factor != auth.FactorNone {
-			factored(c)
-		}
+		noteFactor(g, c)
 		c.Places = visited(c.Places, at.client.Name)
 		if ok {
 			c.Proofs = p.add(c.Proofs, proof)
 		}
 	})
+}
+
+// noteFactor notes whether the backend asked for a factor.
+func noteFactor(g auth.Granted, c *verified.Credential) {
+	if c.Factored = false; g.Factor != auth.FactorNone {
+		factored(c)
+	}
 }
 
 // factored notes that a factor is asked for. What was proved without one is not

@@ -41,20 +41,35 @@ const page = "the unlock page"
 // Unlock proves a credential and opens a window for clients, in all trees. The
 // errors are those of Bind.
 func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) {
-	w, at, said, err := p.unlocking(ctx, r)
+	until := p.Now().Add(min(p.Rules.Remember, p.Rules.MaxAge))
+	open := p.opening(r.Clients, until)
+	w, g, err := p.proveOnPage(ctx, r, open)
 	if err != nil {
 		return Window{}, err
 	}
+	for _, dir := range r.Directories[1:] {
+		p.unlockAlso(ctx, dir, r, g, open)
+	}
+	return Window{Username: w.account.Username, Clients: r.Clients, Until: until}, nil
+}
+
+// proveOnPage proves a credential in the first tree, whatever memory has of it,
+// and keeps it as change fills it in.
+func (p *Pipeline) proveOnPage(ctx context.Context, r UnlockRequest, change filling) (w who, g auth.Granted, err error) {
+	w, at, said, err := p.unlocking(ctx, r)
+	if err != nil {
+		return w, g, err
+	}
 	f, err := p.search(ctx, w, at, said)
 	if err != nil {
-		return Window{}, err
+		return w, g, err
 	}
 	attempts := p.attempts(w, at, said, f, nil)
 	if t := attempts[0].try; t != nil {
 		t.Home, t.Known = page, false
 	}
 	if err := p.mayAsk(ctx, w, f, attempts); err != nil {
-		return Window{}, err
+		return w, g, err
 	}
 	g, right, err := p.ask(ctx, w, f, attempts)
 	if err == nil {
@@ -64,33 +79,29 @@ func (p *Pipeline) Unlock(ctx context.Context, r UnlockRequest) (Window, error) 
 	var denied *auth.Denied
 	switch {
 	case errors.As(err, &denied):
-		return Window{}, p.refuse(ctx, w, at, said, denied)
+		return w, g, p.refuse(ctx, w, at, said, denied)
 	case err != nil:
-		return Window{}, classified(err)
+		return w, g, classified(err)
 	}
 	if l := p.failures.Over(at.from); l != nil {
 		p.leave(w, at, g)
-		return Window{}, l
+		return w, g, l
 	}
 	if p.Book == nil || !w.known || g.Username != "" || g.Once {
 		p.leave(w, at, g)
-		return Window{}, undetermined(errNotYet)
+		return w, g, undetermined(errNotYet)
 	}
-	until := p.Now().Add(min(p.Rules.Remember, p.Rules.MaxAge))
-	open := p.opening(r.Clients, g, until)
-	p.keep(ctx, w, at.addr, f.epoch, r.Password, g, open)
-	for _, dir := range r.Directories[1:] {
-		p.unlockAlso(ctx, dir, r, g, open)
-	}
-	return Window{Username: w.account.Username, Clients: r.Clients, Until: until}, nil
+	p.keep(ctx, w, at.addr, f.epoch, r.Password, g, func(c *verified.Credential) { change(g, c) })
+	return w, g, nil
 }
 
+// filling fills in a credential that was proved.
+type filling func(g auth.Granted, c *verified.Credential)
+
 // opening returns what opens a window in a credential.
-func (p *Pipeline) opening(clients []string, g auth.Granted, until time.Time) func(*verified.Credential) {
-	return func(c *verified.Credential) {
-		if c.Factored = false; g.Factor != auth.FactorNone {
-			factored(c)
-		}
+func (p *Pipeline) opening(clients []string, until time.Time) filling {
+	return func(g auth.Granted, c *verified.Credential) {
+		noteFactor(g, c)
 		for _, name := range clients {
 			c.Proofs = p.add(c.Proofs, verified.Proof{
 				ID: rand.Text(), Way: verified.ByUnlock, Client: name, Factor: string(g.Factor), At: p.Now(), Until: until, Cookie: g.Cookie, Asked: p.Now(),
@@ -101,13 +112,21 @@ func (p *Pipeline) opening(clients []string, g auth.Granted, until time.Time) fu
 
 // unlockAlso opens the window in another tree that has the user: the code is
 // used up, so the session that it left tells whether he may use the application
-// there.
-func (p *Pipeline) unlockAlso(ctx context.Context, dir Directory, r UnlockRequest, g auth.Granted, open func(*verified.Credential)) {
+// there. Where no factor was asked for, nothing is used up, and the flow of that
+// tree is asked, which may want one.
+func (p *Pipeline) unlockAlso(ctx context.Context, dir Directory, r UnlockRequest, g auth.Granted, open filling) {
 	w := who{dir: dir, name: r.Name}
 	if w.account, w.known = dir.AccountByName(r.Name); !w.known {
 		return
 	}
 	w = p.known(w)
+	if g.Factor == auth.FactorNone {
+		r.Directories = []Directory{dir}
+		if _, _, err := p.proveOnPage(ctx, r, open); err != nil {
+			p.Log.Info("no window opened in another tree", zap.String("user", w.account.Username), zap.String("base", w.key.Base), zap.Error(err))
+		}
+		return
+	}
 	own := g
 	own.Session = nil
 	if g.Session != nil && p.sessions != nil {
@@ -123,44 +142,79 @@ func (p *Pipeline) unlockAlso(ctx context.Context, dir Directory, r UnlockReques
 		p.Log.Warn("no window opened in another tree", zap.String("user", w.account.Username), zap.String("base", w.key.Base), zap.Error(err))
 		return
 	}
-	p.keep(ctx, w, r.Addr, epoch, r.Password, own, open)
+	p.keep(ctx, w, r.Addr, epoch, r.Password, own, func(c *verified.Credential) { open(own, c) })
 }
 
-// Lock closes the windows of a user, for whom the password is enough, and
-// returns how many there were.
+// Lock closes the windows of a user in all trees, and returns how many there
+// were. It takes what Unlock takes, or who has the password alone could turn the
+// owner's binds wrong. An error that is neither a denial nor a limit says that
+// some may be open still.
 func (p *Pipeline) Lock(ctx context.Context, r UnlockRequest) (n int, err error) {
-	for i, dir := range r.Directories {
-		in := r
-		in.Directories = []Directory{dir}
-		w, at, said, err := p.unlocking(ctx, in)
-		if err != nil {
-			return n, err
-		}
-		f, err := p.search(ctx, w, at, said)
-		if err != nil {
-			return n, err
-		}
-		c := f.credentials[0]
-		if c == nil {
-			if i > 0 {
-				continue
-			}
-			return 0, p.refuse(ctx, w, at, said, &auth.Denied{Reason: auth.WrongPassword, Password: auth.Wrong})
-		}
-		closed := 0
-		err = p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
-			before := len(c.Proofs)
-			c.Proofs = slices.DeleteFunc(slices.Clone(c.Proofs), func(f verified.Proof) bool { return f.Way == verified.ByUnlock })
-			closed = before - len(c.Proofs)
-			return len(c.Proofs) > 0 || !c.Factored
-		})
-		n += closed
-		if err != nil {
-			return n, err
-		}
+	_, g, err := p.proveOnPage(ctx, r, noteFactor)
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	for _, dir := range r.Directories {
+		m, err := p.lockIn(ctx, dir, r, g)
+		n += m
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return n, undetermined(err)
 	}
 	return n, nil
 }
+
+// errFactored says that a proof without a factor closes nothing that took one.
+var errFactored = errors.New("a window took a second factor, and the one who closes it was not asked for any")
+
+// lockIn closes the windows in a tree, with all passwords, and ends the logins
+// that were let in by a window.
+func (p *Pipeline) lockIn(ctx context.Context, dir Directory, r UnlockRequest, g auth.Granted) (n int, err error) {
+	w := who{dir: dir, name: r.Name}
+	if w.account, w.known = dir.AccountByName(r.Name); !w.known {
+		return 0, nil
+	}
+	w = p.known(w)
+	if _, _, err := p.Book.Search(ctx, w.key, r.Password, r.Addr); err != nil {
+		return 0, err // others may have opened some
+	}
+	var errs []error
+	for _, c := range p.Book.Credentials(w.key) {
+		open := slices.ContainsFunc(c.Proofs, ofWindow)
+		switch {
+		case open && c.Factored && g.Factor == auth.FactorNone:
+			errs = append(errs, errFactored)
+			continue
+		case !open && len(c.Proofs) > 0:
+			continue
+		}
+		closed := 0
+		var left *verified.Session
+		err := p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
+			closed, left = 0, nil
+			c.Proofs = slices.DeleteFunc(slices.Clone(c.Proofs), func(f verified.Proof) bool {
+				if f.Way == verified.ByUnlock {
+					closed++
+				}
+				return ofWindow(f)
+			})
+			if c.Factored && len(c.Proofs) == 0 {
+				left = c.Session
+				return false
+			}
+			return true
+		})
+		p.endSession(w.key.Base, left)
+		n += closed
+		errs = append(errs, err)
+	}
+	return n, errors.Join(errs...)
+}
+
+// ofWindow reports that a proof is a window, or a login that a window let in.
+func ofWindow(f verified.Proof) bool { return f.Way == verified.ByUnlock || !f.Until.IsZero() }
 
 // unlocking does the steps of a bind that come before the backend. Nobody is at
 // home on the page, so the limits hold for all.

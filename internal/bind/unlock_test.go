@@ -102,7 +102,7 @@ func TestUnlockInAllTrees(t *testing.T) {
 			for _, e := range h.options.Book.All() {
 				n += len(e.Record.Credentials[0].Proofs)
 			}
-			n1, err := h.Lock(t.Context(), h.page("alice", "secret", ""))
+			n1, err := h.Lock(t.Context(), h.page("alice", "secret", "222222"))
 			if err != nil || n1 != n || n < 2 {
 				t.Errorf("closed %d windows, %v, want %d", n1, err, n)
 			}

@@ -15,8 +15,8 @@ type Service interface {
 	// Unlock proves name, password and code, and opens a window for the
 	// clients that are named. Without a code the user confirms a push.
 	Unlock(ctx context.Context, r Request) (Window, error)
-	// Lock ends all windows of a user and returns how many there were. Name
-	// and password suffice.
+	// Lock ends all windows of a user and returns how many there were. It
+	// takes what Unlock takes.
 	Lock(ctx context.Context, r Request) (n int, err error)
 }
 
@@ -28,7 +28,7 @@ var (
 	ErrBusy = errors.New("too many attempts, try again in a minute")
 )
 
-// Request is who wants a window. Code may be empty.
+// Request is who wants a window, or wants none any more. Code may be empty.
 type Request struct {
 	User           string // as it was typed
 	Password, Code secret.String

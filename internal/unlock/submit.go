@@ -23,8 +23,8 @@ import (
 const (
 	refused   = "That was refused. The user name, the password or the code is wrong, or the request on your phone was not confirmed. A code works only once: wait for the next one."
 	busy      = "There were too many attempts. Try again in a minute."
-	trouble   = "This cannot be done at the moment. Nothing was changed. Try again later."
-	stillOpen = "The window could not be ended at the moment, so it is still open. Try again later."
+	trouble   = "This cannot be determined at the moment. Nothing was changed. Try again later, with a new code."
+	stillOpen = "This cannot be determined at the moment, so what you unlocked may still be open. Try again later, with a new code."
 	missing   = "Type your user name and your password."
 	noChoice  = "Choose at least one place to unlock."
 	tooLarge  = "What was sent is too large."

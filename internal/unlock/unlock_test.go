@@ -56,7 +56,7 @@ func (f *fake) ask(ctx context.Context, r Request) error {
 	switch {
 	case err != nil:
 		return err
-	case r.User != "alice" || r.Password != "right":
+	case r.User != "alice" || r.Password != "right" || r.Code != "" && r.Code != "123456":
 		return ErrRefused
 	}
 	return nil
@@ -65,9 +65,6 @@ func (f *fake) ask(ctx context.Context, r Request) error {
 func (f *fake) Unlock(ctx context.Context, r Request) (Window, error) {
 	if err := f.ask(ctx, r); err != nil {
 		return Window{}, err
-	}
-	if r.Code != "" && r.Code != "123456" {
-		return Window{}, ErrRefused
 	}
 	return Window{Username: "Alice", Clients: r.Clients, Until: start.Add(30 * 24 * time.Hour)}, nil
 }
@@ -330,9 +327,35 @@ func TestUnlock(t *testing.T) {
 	if status, _ := s.post(with(right(), "code", "")); status != 200 || s.service.last(t).Code != "" {
 		t.Errorf("by push: %d", status)
 	}
-	status, body = s.post(form("action", "end", "user", "alice", "password", "right"))
-	if r := s.service.last(t); status != 200 || r.User != "alice" || r.Password != "right" || !strings.Contains(body, "The 2 windows are ended") {
+	status, body = s.post(form("action", "end", "user", "alice", "password", "right", "code", "123 456"))
+	if r := s.service.last(t); status != 200 || r.User != "alice" || r.Password != "right" || r.Code != "123456" || !strings.Contains(body, "The 2 windows are ended") {
 		t.Errorf("end: %d\n%s", status, body)
+	}
+}
+
+// TestEndTakesACode: wherever windows can be ended there is a field for a code,
+// and users read that it has to be a new one.
+func TestEndTakesACode(t *testing.T) {
+	s := open(t, Options{Clients: []string{"nextcloud"}})
+	_, _, form := s.do("GET", "/unlock", "")
+	_, opened := s.post(right())
+	for what, page := range map[string]string{"the form": form, "the opened window": opened} {
+		if n := strings.Count(page, `id="code" name="code"`); n != 1 {
+			t.Errorf("%s has %d fields for a code\n%s", what, n, page)
+		}
+		if strings.Contains(page, "no code is needed") {
+			t.Errorf("%s says that no code is needed", what)
+		}
+	}
+	if !strings.Contains(form, "with a new code: each works only once") || !strings.Contains(opened, "the code that you unlocked with is used up") {
+		t.Errorf("a new code is not asked for\n%s\n%s", form, opened)
+	}
+	if status, body := s.post(with(right(), "action", "end", "code", "987654")); status != 403 || !strings.Contains(body, refused) {
+		t.Errorf("a wrong code: %d\n%s", status, body)
+	}
+	s.service.err = errors.New("planted reason")
+	if _, body := s.post(with(right(), "action", "end")); !strings.Contains(body, "cannot be determined at the moment") || !strings.Contains(body, "with a new code") {
+		t.Error(body)
 	}
 }
 

@@ -234,23 +234,24 @@ func (b *Book) Codes(k User, code secret.String) []Code {
 	return all
 }
 
+// Credentials returns what memory has of a user. They must not be modified.
+func (b *Book) Credentials(k User) []Credential {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if u := b.users[k]; u != nil && u.record != nil {
+		return u.record.Credentials
+	}
+	return nil
+}
+
 // Places returns the clients where a user was granted.
 func (b *Book) Places(k User) (all []string) {
-	b.mu.RLock()
-	u := b.users[k]
-	var r *Record
-	if u != nil {
-		r = u.record
+	kept := b.Credentials(k)
+	if len(kept) == 1 {
+		return kept[0].Places
 	}
-	b.mu.RUnlock()
-	if r == nil {
-		return nil
-	}
-	if len(r.Credentials) == 1 {
-		return r.Credentials[0].Places
-	}
-	for i := range r.Credentials {
-		all = append(all, r.Credentials[i].Places...)
+	for i := range kept {
+		all = append(all, kept[i].Places...)
 	}
 	return all
 }

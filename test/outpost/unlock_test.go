@@ -150,15 +150,22 @@ func TestUnlock(t *testing.T) {
 		if got := s.bindFrom(t, atNextcloud, userDN(bob), "wrong"); got != denied {
 			t.Errorf("wrong password in the window: result %d", got)
 		}
+		c := f.code(t)
 		f.Stop()
 		if got := s.bindFrom(t, atNextcloud, userDN(bob), secret); got != granted {
 			t.Errorf("authentik down: result %d", got)
 		}
+		send(http.StatusServiceUnavailable, "end", bob, secret, c)
 		f.Start()
 
-		send(http.StatusForbidden, "end", bob, "Wr0ng", "")
+		used := f.code(t)
+		send(http.StatusOK, "unlock", bob, secret, used, "nextcloud")
+		send(http.StatusForbidden, "end", bob, secret, "") // or a thief would have the owner logged out
+		send(http.StatusForbidden, "end", bob, secret, used)
+		f.later(2 * time.Second)
+		send(http.StatusForbidden, "end", bob, "Wr0ng", f.code(t))
 		binds("not ended", map[string]uint16{atNextcloud: granted})
-		send(http.StatusOK, "end", bob, secret, "")
+		send(http.StatusOK, "end", bob, secret, f.code(t))
 		binds("ended", closed)
 		send(http.StatusOK, "unlock", bob, secret, f.code(t), "nextcloud", "wiki")
 		binds("both", map[string]uint16{atNextcloud: granted, atWiki: granted, atNobodys: denied})
