@@ -16,9 +16,8 @@ type Counter struct {
 }
 
 type tally struct {
-	since time.Time // the first that was counted
-	n     int
-	last  [secrets]Digest // the latest, n modulo its length being the next place
+	Tally
+	last [secrets]Digest // the latest, n modulo its length being the next place
 }
 
 // NewCounter returns a counter for at most max keys, of about 300 bytes each.
@@ -26,24 +25,22 @@ func NewCounter(window time.Duration, max int) Counter {
 	return Counter{window: window, tallies: NewMap[Digest, tally](max)}
 }
 
-func (c *Counter) find(key Digest, now time.Time) (tally, bool) {
-	t, ok := c.tallies.Get(key)
-	// A clock that was set back must not stretch the window.
-	if age := now.Sub(t.since); age < 0 || age >= c.window {
-		return tally{}, false
-	}
-	return t, ok
+// find returns the tally of a key as of now.
+func (c *Counter) find(key Digest, now time.Time) tally {
+	t, _ := c.tallies.Get(key)
+	t.Tally = t.At(now, c.window) // of an empty one, last does not count
+	return t
 }
 
 // N returns what was counted under a key.
 func (c *Counter) N(key Digest, now time.Time) int {
-	t, _ := c.find(key, now)
+	t := c.find(key, now)
 	return t.n
 }
 
 // Has reports that a secret is among the latest 16 that were counted.
 func (c *Counter) Has(key, secret Digest, now time.Time) bool {
-	t, _ := c.find(key, now)
+	t := c.find(key, now)
 	if secret == (Digest{}) {
 		return false
 	}
@@ -61,12 +58,9 @@ func (c *Counter) Add(key, secret Digest, now time.Time) bool {
 	if c.Has(key, secret, now) {
 		return false
 	}
-	t, ok := c.find(key, now)
-	if !ok {
-		t = tally{since: now}
-	}
+	t := c.find(key, now)
 	t.last[t.n%secrets] = secret
-	t.n++
+	t.Tally = t.More()
 	c.tallies.Put(key, t)
 	return true
 }

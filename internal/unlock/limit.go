@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ldapd/internal/fair"
+	"ldapd/internal/recent"
 )
 
 // So many attempts of one address are let through in a minute, which begins
@@ -21,12 +22,11 @@ const (
 	maxTallies = 1 << 14 // about 2 MiB
 )
 
-// limiter counts the attempts of networks, see fair.Network. When the young
-// tallies are half of the most there may be, the old ones go, and the young ones
-// are old.
+// limiter counts the attempts of networks, see fair.Network. It forgets those
+// that tried least recently.
 type limiter struct {
-	mu         sync.Mutex
-	young, old map[key]tally
+	mu      sync.Mutex
+	tallies recent.Map[key, recent.Tally]
 }
 
 // key is an address in one of its parts.
@@ -35,9 +35,8 @@ type key struct {
 	proxy bool // speaks for others
 }
 
-type tally struct {
-	since time.Time
-	n     int
+func newLimiter() *limiter {
+	return &limiter{tallies: recent.NewMap[key, recent.Tally](maxTallies)}
 }
 
 // admit counts an attempt of an address, and of the peer if that speaks for it,
@@ -46,39 +45,23 @@ func (l *limiter) admit(from, peer netip.Addr, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	client, proxy := key{Prefix: fair.Network(from)}, key{fair.Network(peer), true}
-	n := l.tally(client, now)
-	if n.n >= perAddress {
+	byClient := l.tally(client, now)
+	if byClient.N() >= perAddress {
 		return false
 	}
 	if peer != from {
-		n := l.tally(proxy, now)
-		if n.n >= perProxy {
+		byProxy := l.tally(proxy, now)
+		if byProxy.N() >= perProxy {
 			return false
 		}
-		l.count(proxy, n)
+		l.tallies.Put(proxy, byProxy.More())
 	}
-	l.count(client, n)
+	l.tallies.Put(client, byClient.More())
 	return true
 }
 
 // tally returns the attempts in the current minute.
-func (l *limiter) tally(k key, now time.Time) tally {
-	t, ok := l.young[k]
-	if !ok {
-		t = l.old[k]
-	}
-	// A clock that was set back must not stretch the window.
-	if age := now.Sub(t.since); age < 0 || age >= window {
-		t = tally{since: now}
-	}
-	return t
-}
-
-// count adds an attempt to a tally.
-func (l *limiter) count(k key, t tally) {
-	t.n++
-	if l.young == nil || len(l.young) >= maxTallies/2 {
-		l.young, l.old = map[key]tally{}, l.young
-	}
-	l.young[k] = t
+func (l *limiter) tally(k key, now time.Time) recent.Tally {
+	t, _ := l.tallies.Get(k)
+	return t.At(now, window)
 }

@@ -69,7 +69,7 @@ func TestLimitWhateverIsClaimed(t *testing.T) {
 }
 
 func TestLimiter(t *testing.T) {
-	var l limiter
+	l := newLimiter()
 	a := func(s string) netip.Addr { return netip.MustParseAddr(s) }
 	admit := func(a netip.Addr, at time.Time) bool { return l.admit(a, a, at) }
 	for range perAddress {
@@ -94,7 +94,7 @@ func TestLimiter(t *testing.T) {
 
 // Many clients may be behind a proxy, but not as many as it likes to name.
 func TestLimiterOfProxy(t *testing.T) {
-	var l limiter
+	l := newLimiter()
 	proxy := netip.MustParseAddr("192.0.2.1")
 	client := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 	for i := range perProxy {
@@ -121,12 +121,12 @@ func TestLimiterOfProxy(t *testing.T) {
 }
 
 func TestLimiterIsBounded(t *testing.T) {
-	var l limiter
+	l := newLimiter()
 	for i := range uint32(4 * maxTallies) {
 		var b [4]byte
 		binary.BigEndian.PutUint32(b[:], i)
 		l.admit(netip.AddrFrom4(b), netip.AddrFrom4([4]byte{127, b[1], b[2], b[3]}), start)
-		if n := len(l.young) + len(l.old); n > maxTallies {
+		if n := l.tallies.Len(); n > maxTallies {
 			t.Fatalf("%d tallies", n)
 		}
 	}

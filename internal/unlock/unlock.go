@@ -47,7 +47,7 @@ type Server struct {
 	trusted []netip.Prefix
 	log     *zap.Logger
 	now     func() time.Time
-	limiter limiter
+	limiter *limiter
 	running *fair.Budget // of attempts
 	http    *web.Server
 }
@@ -63,6 +63,7 @@ func New(o Options) *Server {
 		trusted: slices.Clone(o.Trusted),
 		log:     o.Log.Named("unlock"),
 		now:     o.Now,
+		limiter: newLimiter(),
 		running: fair.NewBudget(attempts),
 	}
 	mux := http.NewServeMux()
