@@ -3,10 +3,12 @@ package guard_test
 import (
 	"context"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ldapd/internal/auth"
 	"ldapd/internal/auth/guard"
 )
 
@@ -140,3 +142,102 @@ func TestFlightThatEndsLate(t *testing.T) {
 		}
 	})
 }
+
+// The tenth code is worth a word once, at whichever replica it was tried.
+func TestLastIsToldOnce(t *testing.T) {
+	c := newClock()
+	store := newGuessStore(c.Now)
+	replica := func() guesser { return guesser{t, guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now), c} }
+	one, two := replica(), replica()
+	one.wrong(strange, 0, 9)
+	tenth := at(strange, code(9))
+	for _, g := range []guesser{one, two} {
+		if _, limited := g.Begin(tenth, false); limited != nil {
+			t.Fatal(limited)
+		}
+	}
+	if !one.Wrong(t.Context(), tenth) || two.Wrong(t.Context(), tenth) {
+		t.Error("told by the second as well, or by none")
+	}
+}
+
+// A code that turned out right takes back no other one.
+func TestRightTakesBackItself(t *testing.T) {
+	g := newGuesser(t, nil)
+	g.wrong(strange, 0, 8)
+	for _, i := range []int{8, 9} {
+		if _, limited := g.Begin(at(strange, code(i)), false); limited != nil {
+			t.Fatal(limited)
+		}
+	}
+	g.Right(at(strange, code(8)))
+	if g.closed(at(strange, code(10))) {
+		t.Error("closed after nine")
+	}
+	if compared, _ := g.compare(at(strange, code(10))); !compared {
+		t.Error("the tenth is not compared")
+	}
+	if !g.closed(at(strange, code(11))) {
+		t.Error("open after ten")
+	}
+}
+
+// A replica where nothing was tried has nothing to tell of.
+func TestAllOfWhatOthersCounted(t *testing.T) {
+	c := newClock()
+	store := newGuessStore(c.Now)
+	replica := func() guesser { return guesser{t, guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now), c} }
+	one, two := replica(), replica()
+	one.wrong(strange, 0, 6)
+	right := at(nextcloud, code(9))
+	if _, limited := two.Begin(right, false); limited != nil || two.Elsewhere(t.Context(), right) != nil {
+		t.Fatal("limited")
+	}
+	two.Right(right)
+	if all := two.All(); len(all) != 0 {
+		t.Errorf("told of %+v", all)
+	}
+}
+
+// Where the pace is unlimited, so is what is under way.
+func TestPaceUnlimitedInFlight(t *testing.T) {
+	const many = 20
+	var in sync.WaitGroup
+	in.Add(many)
+	p := guard.NewPace(&authFunc{do: func(context.Context, auth.Attempt) (auth.Granted, error) {
+		in.Done()
+		in.Wait()
+		return auth.Granted{}, nil
+	}}, 0, 0, nil)
+	var done sync.WaitGroup
+	for range many {
+		done.Go(func() {
+			if _, err := p.Authenticate(t.Context(), attempt("alice", "secret")); err != nil {
+				t.Error(err)
+				in.Done()
+			}
+		})
+	}
+	done.Wait()
+}
+
+// What this process counted is enough, whatever the store says.
+func TestFailuresHereAreEnough(t *testing.T) {
+	f := guard.NewFailures(guard.Limits{FailuresPerUser: 1}, failing{}, newClock().Now)
+	at := from("alice", "192.0.2.1", "")
+	if l := f.Add(t.Context(), at, secret(1)); l != nil {
+		t.Errorf("the first: %v", l)
+	}
+	if l := f.Add(t.Context(), at, secret(2)); reason(l) != auth.LimitUser {
+		t.Errorf("the second: %v", l)
+	}
+}
+
+// failing is a guard.Tallies that cannot be reached.
+type failing struct{}
+
+func (failing) Tally(context.Context, [16]byte, [16]byte, time.Duration) (int, error) {
+	return 0, errDown
+}
+
+func (failing) Tallied(context.Context, [16]byte, time.Duration) (int, error) { return 0, errDown }
