@@ -48,6 +48,15 @@ func TestLoginIsOverWhenGranted(t *testing.T) {
 		h.want("bind", h.plain(nextcloud, "bob", "secret"), byFlow)
 		over(h, "bob")
 	})
+	t.Run("in a window", func(t *testing.T) {
+		h, _ := newTwoTrees(t, nil)
+		if _, got := h.unlock("secret", "111111"); got != "open" {
+			t.Fatal(got)
+		}
+		h.search(nextcloud, "alice")
+		h.want("bind", h.plain(nextcloud, "alice", "secret"), byProof)
+		over(h, "alice")
+	})
 	t.Run("in a window, with a wrong code", func(t *testing.T) {
 		h, _ := newTwoTrees(t, nil)
 		if _, got := h.unlock("secret", "111111"); got != "open" {
