@@ -45,7 +45,7 @@ fuzz: ## run every fuzz target for FUZZTIME (60s)
 lint: ## check formatting, go.mod, vet and staticcheck
 	@out=$$(gofmt -l .); \
 	if [ -n "$$out" ]; then echo "not formatted by gofmt:"; echo "$$out"; exit 1; fi
-	@for m in $(MODULES); do (set -ex; $(GO) mod -C $$m tidy -diff; $(GO) vet -C $$m ./...; \
+	@for m in $(MODULES); do (set -x; $(GO) mod -C $$m tidy -diff && $(GO) vet -C $$m ./... && \
 		$(GO) run -C $$m $(STATICCHECK) ./...) || exit; done
 
 bench: build ## measure ldapd beside slapd and nmcclain/ldap, and count flows; BENCHFLAGS="-users 1000 -only bind"
