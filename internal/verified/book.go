@@ -66,7 +66,7 @@ type Book struct {
 	log     *zap.Logger
 	metrics *Metrics
 
-	fast   *keyring.Digests // of passwords, by a key of this process
+	fast   *secret.Digests // of passwords, by a key of this process
 	hashes *password.Queue
 
 	reads, writes, follows outage
@@ -154,7 +154,7 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 	rand.Read(own) // never fails
 	b := &Book{
 		store: o.Store, keys: codec{o.Keys}, now: o.Now, log: o.Log, metrics: o.Metrics,
-		fast:     keyring.NewDigests(own),
+		fast:     secret.NewDigests(own),
 		hashes:   o.Hashes,
 		reload:   make(chan struct{}, 1),
 		save:     make(chan struct{}, 1),

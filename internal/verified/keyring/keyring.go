@@ -45,8 +45,8 @@ type key struct {
 	id        string // in hex
 	secret    []byte // all others are derived from it
 	check     []byte // another for each key, for a store to remember
-	passwords *Digests
-	codes     *Digests
+	passwords *secret.Digests
+	codes     *secret.Digests
 	seal      cipher.AEAD
 }
 
@@ -97,7 +97,7 @@ func newKey(raw []byte) (*key, error) {
 	}
 	return &key{
 		id: hex.EncodeToString(derived[0][:idSize]), secret: raw, check: derived[4],
-		passwords: NewDigests(derived[1]), codes: NewDigests(derived[2]), seal: seal,
+		passwords: secret.NewDigests(derived[1]), codes: secret.NewDigests(derived[2]), seal: seal,
 	}, nil
 }
 
