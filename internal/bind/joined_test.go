@@ -140,13 +140,17 @@ func TestCodeInPlaceOfAPush(t *testing.T) {
 	h.want("with a code", h.plain(nextcloud, "alice;111111", "secret"), byCode)
 }
 
-// The tenth wrong code with the right password is worth a line, and no other.
+// The fifth and the tenth wrong code with the right password are worth a line,
+// and no other.
 func TestLogOfGuesses(t *testing.T) {
 	h, _, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.WarnLevel))
 	for i := range 12 {
 		h.plain(elsewhere, fmt.Sprint("alice;", 500000+i), "secret")
-		if i == 9 {
-			said("the tenth", "somebody has the password of this user and tries codes: no more are compared for a day; let the user change the password, or: ldapd cache forgive USER")
+		switch i {
+		case 4:
+			said("the fifth", "somebody has the password of this user and tries codes: half of those that are compared in a day were wrong; let the user change the password, or, if it was the user: ldapd cache forgive USER")
+		case 9:
+			said("the tenth", "somebody has the password of this user and tries codes: no more are compared for a day where these came from; let the user change the password, or: ldapd cache forgive USER")
 		}
 		said("another")
 	}
