@@ -42,12 +42,15 @@ type Options struct {
 	Version string
 	Users   *local.File      // in place of the file that Config names, if not nil
 	Now     func() time.Time // of binds, sessions and codes; nil: time.Now
+	// Sleep has binds wait for a time, or until ctx ends; nil: it does.
+	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 // Daemon is a server with everything around it.
 type Daemon struct {
 	cfg     *config.Config
 	log     *zap.Logger
+	sleep   func(context.Context, time.Duration) error // nil: guard.Sleep
 	now     func() time.Time
 	version string
 	since   time.Time
@@ -74,7 +77,7 @@ type Daemon struct {
 // Open opens the state, loads certificate and users and listens on the
 // addresses. It serves nothing yet; follow it by Run, or by Close.
 func Open(o Options) (d *Daemon, err error) {
-	d = &Daemon{cfg: o.Config, log: o.Log, now: o.Now, version: o.Version}
+	d = &Daemon{cfg: o.Config, log: o.Log, now: o.Now, sleep: o.Sleep, version: o.Version}
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -212,6 +215,7 @@ func (d *Daemon) pipeline(logins *login.Tracker, key []byte) *bind.Pipeline {
 		Log:            d.log,
 		Metrics:        d.bindMetrics,
 		Now:            d.now,
+		Sleep:          d.sleep,
 	}
 	if d.store.Shared() {
 		o.Tallies = d.store

@@ -23,7 +23,7 @@ import (
 func TestWire(t *testing.T) {
 	const (
 		traces  = "../nextcloud/testdata/traces/"
-		names   = "../../internal/pairing/testdata/"
+		names   = "../../internal/login/testdata/"
 		fetched = "the-app-token" // in 04
 	)
 	type m = map[string]any
