@@ -19,7 +19,7 @@ import (
 // asked counts how often a backend is asked, whether it can be reached or not.
 type asked struct {
 	*flows
-	flow, access atomic.Int32
+	flow atomic.Int32
 }
 
 func (a *asked) Authenticate(ctx context.Context, at auth.Attempt) (auth.Granted, error) {
