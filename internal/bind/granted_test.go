@@ -35,6 +35,13 @@ func TestLoginIsOverWhenGranted(t *testing.T) {
 		h.want("bind", h.plain(nextcloud, "alice", "secret"), byCode)
 		over(h, "alice")
 	})
+	t.Run("by a code that is remembered", func(t *testing.T) {
+		h := newHouse(t, nil)
+		h.want("login", h.login("alice;111111", "secret"), byCode)
+		h.search(nextcloud, "alice;111111")
+		h.want("bind", h.plain(nextcloud, "alice", "secret"), byProof)
+		over(h, "alice")
+	})
 	t.Run("by a code behind the password", func(t *testing.T) {
 		h := newHouse(t, nil)
 		h.search(nextcloud, "alice")

@@ -1,6 +1,7 @@
 package bind_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -180,4 +181,119 @@ func TestOneBindForALoginSearchAfterARestart(t *testing.T) {
 			t.Fatalf("%d granted", g)
 		}
 	}
+}
+
+// A rival who leaves while she waits may have been the one: her code is not
+// handed over.
+func TestRivalWhileSheWaits(t *testing.T) {
+	bindWith := func(h *house, password string) string {
+		return answer(h.Bind(t.Context(), bind.Request{DN: userDN("alice"), Password: []byte(password), Addr: nextcloud}))
+	}
+	thief := func(h *house, want string) func() {
+		return func() { h.want("thief", bindWith(h, "secret;000000"), want) }
+	}
+	t.Run("to see whether somebody comes", func(t *testing.T) {
+		h := newHouse(t, nil)
+		h.want("somebody", h.plain(nextcloud, "alice", "secret"), missing)
+		defer h.logins.Closed(h.search(nextcloud, "alice;111111"))
+		h.asleep = thief(h, wrongCode)
+		h.want("she", bindWith(h, "secret"), unpaired)
+		if !h.users["alice"].codes["111111"] {
+			t.Error("her code was used")
+		}
+	})
+	t.Run("for another login to be over", func(t *testing.T) {
+		h := newHouse(t, nil)
+		one := h.search(nextcloud, "alice;111111")
+		defer h.logins.Closed(h.search(nextcloud, "alice;222222"))
+		rival := thief(h, unpaired)
+		h.asleep = func() {
+			rival()
+			h.logins.Closed(one)
+		}
+		h.want("she", bindWith(h, "secret"), unpaired)
+		if !h.users["alice"].codes["222222"] {
+			t.Error("her code was used")
+		}
+	})
+}
+
+// The code of a login search is for a bind without one of its own, where a code
+// may stand behind the name.
+func TestCodesOfLoginsAreLeftAlone(t *testing.T) {
+	h := newHouse(t, nil)
+	defer h.logins.Closed(h.search(nextcloud, "alice;222222"))
+	h.want("with a code in the bind DN", h.plain(nextcloud, "alice;111111", "secret"), byCode)
+	if !h.users["alice"].codes["222222"] {
+		t.Error("the code of the login was used")
+	}
+	h = newHouse(t, func(o *bind.Options) { o.Rules.CodeInUsername = false })
+	defer h.logins.Closed(h.search(nextcloud, "alice;222222"))
+	h.want("where none may stand behind the name", h.plain(nextcloud, "alice", "secret"), missing)
+	if !h.users["alice"].codes["222222"] {
+		t.Error("the code of the login was used")
+	}
+}
+
+// A code that was wrong is not compared again, as it would be right some time.
+func TestWrongOnceIsWrong(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	h.want("wrong", h.login("alice;999999", "secret"), wrongCode)
+	h.again("999999")
+	h.advance(2 * time.Minute)
+	flows := h.count()
+	h.want("right by now", h.login("alice;999999", "secret"), wrongCode)
+	h.wantFlows("right by now", flows)
+}
+
+// exhausted is a guard.GuessStore of which others say that nothing more may be
+// tried.
+type exhausted struct{}
+
+func (exhausted) Guess(context.Context, [16]byte, [16]byte, time.Duration) (int, bool, error) {
+	return 10, false, nil
+}
+
+func (exhausted) Guessed(context.Context, [16]byte, [16]byte, time.Duration) (int, bool, error) {
+	return 10, false, nil
+}
+
+func (exhausted) Forgive(context.Context, [16]byte) error { return nil }
+
+// What was tried at other replicas counts here.
+func TestGuessesElsewhere(t *testing.T) {
+	h := newHouse(t, func(o *bind.Options) { o.Guesses = exhausted{} })
+	h.want("at home", h.login("alice;111111", "secret"), byCode)
+	h.want("elsewhere", h.plain(elsewhere, "alice;222222", "secret"), codeLimit)
+	h.wantFlows("elsewhere", 1)
+	h.want("at home, again", h.login("alice;111111", "secret"), byProof)
+	h.want("who needs none", h.login("bob", "secret"), byFlow)
+}
+
+// Who is disabled is forgotten, also when the backend cannot be asked, and does
+// not come back by being enabled.
+func TestDisabledWhileDown(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	h.change(func() { h.users["alice"].inactive, h.down = true, true })
+	h.want("disabled", h.login("alice;111111", "secret"), "unknown unavailable 52")
+	h.change(func() { h.users["alice"].inactive, h.down = false, false })
+	h.want("enabled", h.login("alice;111111", "secret"), wrongCode)
+}
+
+// A backend that asks for the factor first cannot say of a password in doubt
+// whether it is right: the whole credential is asked about.
+func TestFactorFirst(t *testing.T) {
+	h, a := newAltered(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	a.deny = func(at auth.Attempt) error {
+		if at.Quiet {
+			return &auth.Denied{Reason: auth.CodeMissing}
+		}
+		return nil
+	}
+	h.change(func() { h.users["alice"].changed = 1 })
+	h.want("in doubt, the code is used up", h.login("alice;111111", "secret"), wrongCode)
+	h.want("a new code", h.login("alice;222222", "secret"), byCode)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"ldapd/internal/auth"
 	"ldapd/internal/bind"
 	"ldapd/internal/verified"
@@ -339,4 +341,101 @@ func TestRevokedWhileInDoubt(t *testing.T) {
 	}
 	letGo()
 	h.want("login", <-login, byCode)
+}
+
+// The log says what ended in the background, and what stays for now.
+func TestLogOfRenewals(t *testing.T) {
+	h, _, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.InfoLevel))
+	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
+	h.advance(longAfter)
+	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
+	said("right still")
+	h.advance(longAfter)
+	h.change(func() { h.down = true })
+	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
+	said("trouble", "verified bind not proved again, it stays for now")
+	h.advance(time.Hour)
+	h.change(func() { h.users["bob"].password, h.down = "new", false })
+	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
+	said("wrong by now", "verified bind ended")
+}
+
+// Where the factor that was proved is another one by now, nothing is left.
+func TestFactorDueIsAnother(t *testing.T) {
+	h, a := newAltered(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	a.factor = "another"
+	h.want("it is due", h.login("alice;111111", "secret"), missing)
+	if n := len(h.options.Book.All()); n != 0 || !slices.Equal(h.ended, []string{"session1"}) {
+		t.Errorf("%d users are kept, sessions %q ended", n, h.ended)
+	}
+}
+
+// A password that was in doubt, and is right, is so for the next bind as well.
+func TestDoubtIsOver(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	err := h.options.Book.Update(t.Context(), verified.User{Base: base, UUID: "uuid-alice"}, h.credential("alice").ID, func(c *verified.Credential) bool {
+		c.Doubt = true
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		h.want("in doubt, once", h.login("alice;111111", "secret"), byProof)
+	}
+	h.wantFlows("in doubt, once", 2)
+}
+
+// What the backend remembers a factor by may be another thing each time.
+func TestCookieIsRenewed(t *testing.T) {
+	h, a := newAltered(t, nil)
+	h.threshold = 3 * 24 * time.Hour
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	for _, tt := range []struct{ says, want auth.Secret }{{"2000000000", "2000000000"}, {"", "2000000000"}, {"2000000001", "2000000001"}} {
+		a.grant = func(g *auth.Granted) { g.Cookie = tt.says }
+		h.advance(longAfter)
+		h.want("validated", h.login("alice;111111", "secret"), byProof)
+		if f := h.proofs("alice")[0]; f.Cookie != tt.want || h.flows.Now().Sub(f.Asked) > time.Second {
+			t.Errorf("remembered by %q, asked at %v", f.Cookie, f.Asked)
+		}
+	}
+}
+
+// The directory tells that a user is good if it is in step.
+func TestDirectoryInStep(t *testing.T) {
+	for _, tt := range []struct {
+		old  time.Duration
+		told bool
+	}{{0, true}, {5 * time.Minute, true}, {5*time.Minute + 1, false}} {
+		var synced time.Time
+		h := newHouse(t, func(o *bind.Options) {
+			o.Rules.Access = 0
+			o.Synced = func() time.Time { return synced }
+		})
+		h.want("login", h.login("alice;111111", "secret"), byCode)
+		h.advance(longAfter)
+		synced = h.flows.Now().Add(-tt.old)
+		h.want("validated", h.login("alice;111111", "secret"), byProof)
+		if got := h.flows.Now().Sub(h.credential("alice").Told) < time.Second; got != tt.told {
+			t.Errorf("synced %v ago: told %v, want %v", tt.old, got, tt.told)
+		}
+	}
+}
+
+// A sweep leaves what may answer once more.
+func TestSweepInTime(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
+	h.advance(30*24*time.Hour - time.Second)
+	h.Sweep(t.Context())
+	if n := len(h.options.Book.All()); n != 1 {
+		t.Errorf("%d users at the last moment, want 1", n)
+	}
+	h.advance(time.Second)
+	h.Sweep(t.Context())
+	if n := len(h.options.Book.All()); n != 0 {
+		t.Errorf("%d users after it, want none", n)
+	}
 }

@@ -214,3 +214,17 @@ func TestUnlockThatCannotBeKept(t *testing.T) {
 		h.want("unlock, later", got, "open")
 	})
 }
+
+// Locking closes windows and nothing else.
+func TestLockLeavesLogins(t *testing.T) {
+	h, _ := newTwoTrees(t, nil)
+	h.want("login", h.login("alice;111111", "secret"), byCode)
+	if _, got := h.unlock("secret", "222222"); got != "open" {
+		t.Fatal(got)
+	}
+	if n, err := h.Lock(t.Context(), h.page("alice", "secret", "")); n != 4 || err != nil { // two clients, two trees
+		t.Errorf("closed %d, %v, want 4", n, err)
+	}
+	h.want("the login", h.login("alice;111111", "secret"), byProof)
+	h.want("the window", h.plain(nextcloud, "alice", "secret"), unpaired)
+}
