@@ -222,7 +222,7 @@ func TestLockLeavesLogins(t *testing.T) {
 	if _, got := h.unlock("secret", "222222"); got != "open" {
 		t.Fatal(got)
 	}
-	if n, err := h.Lock(t.Context(), h.page("alice", "secret", "")); n != 4 || err != nil { // two clients, two trees
+	if n, err := h.Lock(t.Context(), h.page("alice", "secret", "333333")); n != 4 || err != nil { // two clients, two trees
 		t.Errorf("closed %d, %v, want 4", n, err)
 	}
 	h.want("the login", h.login("alice;111111", "secret"), byProof)
