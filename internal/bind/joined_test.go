@@ -247,24 +247,25 @@ func TestWrongOnceIsWrong(t *testing.T) {
 	h.wantFlows("right by now", flows)
 }
 
-// exhausted is a guard.GuessStore of which others say that nothing more may be
-// tried.
-type exhausted struct{}
+// elsewhereTried is a guard.GuessStore that says how many codes others tried.
+type elsewhereTried struct{ n int }
 
-func (exhausted) Guess(context.Context, [16]byte, [16]byte, time.Duration) (int, bool, error) {
-	return 10, false, nil
+func (e *elsewhereTried) Guess(context.Context, [16]byte, [16]byte, time.Duration) (int, bool, error) {
+	return e.n, false, nil
 }
 
-func (exhausted) Guessed(context.Context, [16]byte, [16]byte, time.Duration) (int, bool, error) {
-	return 10, false, nil
+func (e *elsewhereTried) Guessed(context.Context, [16]byte, [16]byte, time.Duration) (int, bool, error) {
+	return e.n, false, nil
 }
 
-func (exhausted) Forgive(context.Context, [16]byte) error { return nil }
+func (*elsewhereTried) Forgive(context.Context, [16]byte) error { return nil }
 
 // What was tried at other replicas counts here.
 func TestGuessesElsewhere(t *testing.T) {
-	h := newHouse(t, func(o *bind.Options) { o.Guesses = exhausted{} })
+	others := &elsewhereTried{}
+	h := newHouse(t, func(o *bind.Options) { o.Guesses = others })
 	h.want("at home", h.login("alice;111111", "secret"), byCode)
+	others.n = 10
 	h.want("elsewhere", h.plain(elsewhere, "alice;222222", "secret"), codeLimit)
 	h.wantFlows("elsewhere", 1)
 	h.want("at home, again", h.login("alice;111111", "secret"), byProof)
