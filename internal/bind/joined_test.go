@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"ldapd/internal/auth"
+	"ldapd/internal/await"
 	"ldapd/internal/bind"
 	"ldapd/internal/login"
 )
@@ -36,6 +37,22 @@ func TestBesideAWrongPassword(t *testing.T) {
 	}
 	h.logins.Closed(hers)
 	h.logins.Closed(stranger)
+}
+
+// A wrong password is told to be wrong while her bind, with the code of her
+// login, is under way.
+func TestWrongBesideHers(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("she", h.login("alice;111111", "secret"), byCode)
+	defer h.logins.Closed(h.search(nextcloud, "alice;222222"))
+	letGo := h.halt()
+	hers := h.begin(nextcloud, "alice", "secret")
+	await.Receive(t, "her flow", h.started)
+	other := h.begin(nextcloud, "alice", "wrong")
+	await.Receive(t, "the other flow", h.started)
+	letGo()
+	h.want("other", await.Receive(t, "other", other), wrongPass)
+	h.want("she", await.Receive(t, "hers", hers), byCode)
 }
 
 // A login by which the right password came is in the way of another: whose bind

@@ -78,7 +78,7 @@ func (p *Pipeline) pair(ctx context.Context, at place, said said, j *joining) (w
 	case open[one].Code == "":
 		return nil, false, nil
 	case j.bind.Rivals() >= n:
-		return nil, false, p.undecided(at)
+		return nil, true, nil // whose it is, is seen when the password is known to be right
 	}
 	with = &paired{Login: open[one], open: open, one: one}
 	if id, ok := j.take(open, one); ok {
