@@ -35,7 +35,9 @@ func (w *worker) bind(m ldap.Message, start time.Time) error {
 	until := c.binding()
 	w.detach(m.ID) // works: nothing else is in flight
 	defer func() {
-		// What comes behind the bind must not find it still in flight.
+		// What comes behind the bind must not find it still in flight, nor who
+		// wants its place the connection idle, however long the bind took.
+		c.active.Store(int64(c.srv.now()))
 		c.remove(w.detached)
 		c.endUnbound(until)
 		close(gate)
