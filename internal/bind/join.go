@@ -104,20 +104,6 @@ func (j *joining) wait(ctx context.Context, d time.Duration, changed <-chan stru
 	return nil
 }
 
-// serve says that the bind is granted for a login search, which is then over.
-// It is false if another bind was faster.
-func (j *joining) serve(open []login.Login, one int) bool {
-	if j.bind.Serve(open[one].ID) {
-		return true
-	}
-	for i := range open {
-		if open[i].Same(open[one]) && j.bind.Serve(open[i].ID) {
-			return true
-		}
-	}
-	return false
-}
-
 // isRight says that the password of the bind is right.
 func (j *joining) isRight() {
 	if j.bind != nil {

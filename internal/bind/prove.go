@@ -14,9 +14,7 @@ import (
 // paired is the login search whose code a bind brings along.
 type paired struct {
 	login.Login
-	open []login.Login // what it was chosen from
-	one  int           // which of them it is
-	ours bool          // the code was handed over to this bind
+	ours bool // the code was handed over to this bind
 }
 
 // attempt is a reading as the backend is asked about it.
@@ -80,7 +78,7 @@ func (p *Pipeline) pair(ctx context.Context, at place, said said, j *joining) (w
 	case j.bind.Rivals() >= n:
 		return nil, false, p.undecided(at)
 	}
-	with = &paired{Login: open[one], open: open, one: one}
+	with = &paired{Login: open[one]}
 	if id, ok := j.take(open, one); ok {
 		with.ID, with.ours = id, true
 	}
@@ -103,7 +101,7 @@ func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
 		one, n := policy.Only(groups(open))
 		switch {
 		case one >= 0:
-			with := &paired{Login: open[one], open: open, one: one}
+			with := &paired{Login: open[one]}
 			id, ok := j.take(open, one)
 			if with.ID, with.ours = id, ok; !ok || j.bind.Rivals() >= n {
 				return nil, nil

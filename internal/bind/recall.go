@@ -129,7 +129,7 @@ func (p *Pipeline) wrongCode(w who, at place, c *verified.Credential, t *guard.T
 // time. Of two binds that would be admitted by one login search the second is
 // not.
 func (p *Pipeline) serve(w who, at place, r auth.Attempt, c *verified.Credential, v judged, j *joining) (answer, error) {
-	if v.Login >= 0 && !j.serve(v.open, v.Login) {
+	if v.Login >= 0 && !j.bind.Serve(v.open[v.Login].ID) {
 		j.stray()
 		return answer{}, p.undecided(at)
 	}
@@ -158,7 +158,7 @@ func (p *Pipeline) closeLogin(j *joining) {
 	}
 	open, _ := j.look()
 	if one, _ := policy.Only(groups(open)); one >= 0 {
-		j.serve(open, one)
+		j.bind.Serve(open[one].ID)
 	}
 }
 
