@@ -28,6 +28,8 @@ func TestDeniedBlind(t *testing.T) {
 		{auth.Denied{Reason: auth.Policy, Password: auth.Right, Final: true}, "denied policy 49"},
 		{auth.Denied{Reason: auth.WrongCode, Password: auth.Right, Final: true}, later},
 		{auth.Denied{Reason: auth.CodeMissing, Password: auth.Right, Final: true}, later},
+		{auth.Denied{Reason: auth.CodeUnexpected, Password: auth.Wrong}, "denied code_unexpected 49"},
+		{auth.Denied{Reason: auth.FactorUnusable, Final: true}, later}, // of a backend that asks for the factor first
 	} {
 		t.Run(string(tt.denied.Reason), func(t *testing.T) {
 			h, a := newBlind(t)

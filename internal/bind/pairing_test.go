@@ -135,6 +135,43 @@ func TestDeniedWithoutItsCode(t *testing.T) {
 	h.want("a code that the backend does not take", h.login("alice;111111", "secret"), missing)
 }
 
+// Only who lacks a factor waits for other logins to be over; what is denied
+// otherwise is at once.
+func TestDeniedBesideOthers(t *testing.T) {
+	for _, tt := range []struct {
+		name, password string
+		change         func(u *flowUser)
+		want           string
+	}{
+		{"a wrong password", "wrong", func(*flowUser) {}, wrongPass},
+		{"no access", "secret", func(u *flowUser) { u.factor, u.noAccess = auth.FactorNone, true }, "denied no_access 50"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t, nil)
+			h.change(func() { tt.change(h.users["alice"]) })
+			h.search(nextcloud, "alice;111111")
+			h.search(nextcloud, "alice;222222")
+			h.asleep = func() { h.Error("it waits") }
+			h.want("bind", h.plain(nextcloud, "alice", tt.password), tt.want)
+			h.wantFlows("bind", 1)
+		})
+	}
+}
+
+// Of those who came with the right password while she waits, one may have been
+// meant by her login: its code is left alone.
+func TestAnotherComesWhileSheWaits(t *testing.T) {
+	h := newHouse(t, nil)
+	h.want("somebody", h.plain(nextcloud, "alice", "secret"), missing)
+	h.search(nextcloud, "alice;111111")
+	h.asleep = func() {
+		h.advance(time.Millisecond)
+		h.want("another", answer(h.Bind(t.Context(), bind.Request{DN: userDN("alice;999999"), Password: []byte("secret"), Addr: nextcloud})), wrongCode)
+	}
+	h.want("she", h.plain(nextcloud, "alice", "secret"), unpaired)
+	h.wantFlows("somebody and another", 2)
+}
+
 // Only a right password that lacked its factor makes others wait.
 func TestNoStrays(t *testing.T) {
 	for _, tt := range []struct {

@@ -299,7 +299,7 @@ func (p *Pipeline) denied(ctx context.Context, w who, at place, said said, f fou
 	if l := p.failures.Add(ctx, at.from, secret); l != nil && !p.trusts(w, at) {
 		return l
 	}
-	if d.Password != auth.Right || !d.FactorDue() {
+	if d.Password == auth.Wrong || !d.FactorDue() {
 		return d
 	}
 	if f.blind && !several {

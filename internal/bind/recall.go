@@ -15,7 +15,7 @@ var (
 	errUndecided = errors.New("the password is right, and whether it comes with a proved code cannot be determined: set Nextcloud's ldapCacheTTL to 0")
 	errAway      = errors.New("the password is right and the code is not, and the user's logins were proved elsewhere: " +
 		"name the client in the configuration (clients), or let it search with the account that it had")
-	errBlind = errors.New("the password is right, and the store of verified binds cannot be asked for the code")
+	errBlind = errors.New("a second factor is due, and the store of verified binds cannot be asked whether it was proved")
 	// errNotYet is about a user who was made a moment ago.
 	errNotYet = errors.New("the user is right, and not in the directory yet")
 )
