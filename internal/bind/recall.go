@@ -15,7 +15,7 @@ var (
 	errUndecided = errors.New("the password is right, and whether it comes with a proved code cannot be determined: set Nextcloud's ldapCacheTTL to 0")
 	errAway      = errors.New("the password is right and the code is not, and the user's logins were proved elsewhere: " +
 		"name the client in the configuration (clients), or let it search with the account that it had")
-	errBlind = errors.New("the password is right, and the store of verified binds cannot be asked for the code")
+	errBlind = errors.New("a second factor is due, and the store of verified binds cannot be asked whether it was proved")
 	// errNotYet is about a user who was made a moment ago.
 	errNotYet = errors.New("the user is right, and not in the directory yet")
 )
@@ -129,7 +129,7 @@ func (p *Pipeline) wrongCode(w who, at place, c *verified.Credential, t *guard.T
 // time. Of two binds that would be admitted by one login search the second is
 // not.
 func (p *Pipeline) serve(w who, at place, r auth.Attempt, c *verified.Credential, v judged, j *joining) (answer, error) {
-	if v.Login >= 0 && !j.serve(v.open, v.Login) {
+	if v.Login >= 0 && !j.bind.Serve(v.open[v.Login].ID) {
 		j.stray()
 		return answer{}, p.undecided(at)
 	}
@@ -158,7 +158,7 @@ func (p *Pipeline) closeLogin(j *joining) {
 	}
 	open, _ := j.look()
 	if one, _ := policy.Only(groups(open)); one >= 0 {
-		j.serve(open, one)
+		j.bind.Serve(open[one].ID)
 	}
 }
 

@@ -24,13 +24,10 @@ func (p *Pipeline) granted(ctx context.Context, w who, at place, f found, j *joi
 		return answer{}, l
 	}
 	a := answer{Granted: g, who: w}
-	switch {
-	case with != nil && with.ours:
-		a.paired = true
+	if with != nil {
+		a.paired = with.ours
 		j.bind.Serve(with.ID)
-	case with != nil:
-		j.serve(with.open, with.one)
-	default:
+	} else {
 		p.closeLogin(j)
 	}
 	p.record(ctx, w, at, f, with, right, g)
@@ -158,7 +155,7 @@ func (p *Pipeline) byWindow(ctx context.Context, w who, at place, said said, f f
 		return answer{}, false
 	}
 	a := answer{who: w, Granted: auth.Granted{Search: c.Search, Source: auth.SourceMemory, Factor: auth.Factor(v.Window.Factor)}, paired: true}
-	j.serve(with.open, with.one)
+	j.bind.Serve(with.ID)
 	if denied == nil || !denied.Guess() {
 		return a, true
 	}
