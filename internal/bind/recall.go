@@ -33,9 +33,9 @@ type judged struct {
 	try  *guard.Try    // the code that was compared; nil: none was
 }
 
-// recall answers from what this process has in memory, which takes no time. ok
-// is false where that does not know.
-func (p *Pipeline) recall(ctx context.Context, w who, at place, said said, j *joining) (a answer, ok bool, err error) {
+// recall answers from what this process has in memory, which takes no time. It
+// is not done where that does not know.
+func (p *Pipeline) recall(ctx context.Context, w who, at place, said said, j *joining) (a answer, done bool, err error) {
 	if p.Book == nil || !w.known {
 		return answer{}, false, nil
 	}
@@ -46,15 +46,15 @@ func (p *Pipeline) recall(ctx context.Context, w who, at place, said said, j *jo
 		}
 		v, err := p.judge(ctx, w, at, r, c, j)
 		if err != nil {
-			return answer{}, false, err
+			return answer{}, true, err
 		}
 		switch v.Do {
 		case policy.Admit:
 			a, err := p.serve(w, at, r, c, v, j)
-			return a, err == nil, err
+			return a, true, err
 		case policy.Undecided:
 			j.stray()
-			return answer{}, false, p.undecided(at)
+			return answer{}, true, p.undecided(at)
 		}
 	}
 	return answer{}, false, nil
@@ -99,12 +99,12 @@ func (p *Pipeline) judge(ctx context.Context, w who, at place, r auth.Attempt, c
 func (p *Pipeline) tried(w who, at place, r auth.Attempt, c *verified.Credential, v judged) *guard.Try {
 	t := guard.Try{User: w.account.UUID, Name: w.account.Username, Stamp: w.user.PasswordStamp}
 	switch {
-	case v.Do == policy.Admit && (v.By == nil || v.By.Code.Key == ""), v.Do == policy.Undecided, v.Do == policy.Reprove:
+	case v.Do == policy.Reprove: // it is decided again
 		return nil
 	case v.Login >= 0:
 		l := v.open[v.Login]
 		t.Code, t.Home = l.Code, policy.HomeOfSearch(l.Searcher)
-	case r.CodeIn != auth.NoCode && c.Factored:
+	case c.Factored:
 		t.Code, t.Home = r.Code, policy.HomeAt(at.client.Name)
 	}
 	if t.Code == "" {
@@ -118,11 +118,11 @@ func (p *Pipeline) tried(w who, at place, r auth.Attempt, c *verified.Credential
 // user's logins are at home, and 52 where he has none, but has some elsewhere,
 // which may be those of a client that moved.
 func (p *Pipeline) wrongCode(w who, at place, c *verified.Credential, t *guard.Try) error {
-	if c != nil && !t.Known && policy.KnowsCodes(&p.Rules, c, p.Now()) {
+	if !t.Known && policy.KnowsCodes(&p.Rules, c, p.Now()) {
 		p.Metrics.away(at.client.Name, p.Now())
 		return undetermined(errAway)
 	}
-	return &auth.Denied{Reason: auth.WrongCode, Password: auth.Right, Final: true}
+	return &auth.Denied{Reason: auth.WrongCode, Password: auth.Right}
 }
 
 // serve answers from memory, and has the credential proved again if it is
@@ -192,8 +192,8 @@ type found struct {
 }
 
 // consult answers from what search found, and has what is in doubt proved
-// first.
-func (p *Pipeline) consult(ctx context.Context, w who, at place, said said, f found, j *joining) (a answer, ok bool, err error) {
+// first. It is not done where that does not know.
+func (p *Pipeline) consult(ctx context.Context, w who, at place, said said, f found, j *joining) (a answer, done bool, err error) {
 	for i, r := range said.readings {
 		c := f.credentials[i]
 		if c == nil {
@@ -219,14 +219,13 @@ func (p *Pipeline) consult(ctx context.Context, w who, at place, said said, f fo
 		}
 		switch {
 		case err != nil:
-			return answer{}, false, err
-		case c == nil:
+			return answer{}, true, err
 		case v.Do == policy.Admit:
 			a, err := p.serve(w, at, r, c, v, j)
-			return a, err == nil, err
+			return a, true, err
 		case v.Do == policy.Undecided:
 			j.stray()
-			return answer{}, false, p.undecided(at)
+			return answer{}, true, p.undecided(at)
 		}
 	}
 	return answer{}, false, nil
