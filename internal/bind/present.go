@@ -99,10 +99,8 @@ func (p *Pipeline) place(w who, addr, peer netip.Addr) place {
 // the user is at home, the client is named, or it looked him up by an account
 // that may search.
 func (p *Pipeline) trusts(w who, at place) bool {
-	if at.home || at.client.named {
-		return true
-	}
-	return p.Logins != nil && w.known && p.Logins.Expects(at.addr, w.account.Base, w.account.UUID)
+	return at.home || at.client.named ||
+		p.Logins != nil && w.known && p.Logins.Expects(at.addr, w.account.Base, w.account.UUID)
 }
 
 // clientAt says who binds from an address.

@@ -116,7 +116,7 @@ func (p *Pipeline) proofOf(w who, at place, with *paired, right attempt, g auth.
 		return f, false
 	case right.CodeIn == auth.InUsername:
 		f.Way, f.Code = verified.ByName, p.Book.Code(w.key, right.Code)
-		if with != nil && with.ours {
+		if with != nil {
 			f.Home = policy.HomeOfSearch(with.Searcher)
 		}
 	case g.Factor == auth.FactorDuo:
@@ -143,7 +143,7 @@ func (p *Pipeline) add(proofs []verified.Proof, f verified.Proof) []verified.Pro
 func (p *Pipeline) byWindow(ctx context.Context, w who, at place, said said, f found, j *joining, with *paired, denied *auth.Denied) (answer, bool) {
 	whole := said.readings[len(said.readings)-1] // a window is for a password without a code
 	c := f.credentials[len(said.readings)-1]
-	if c == nil || with == nil || whole.CodeIn != auth.NoCode {
+	if c == nil || with == nil {
 		return answer{}, false
 	}
 	if c, _ = p.Book.Find(w.key, whole.Password); c == nil { // it was revoked
@@ -207,7 +207,6 @@ func (p *Pipeline) touch(w who, at place, c *verified.Credential, by *verified.P
 		defer p.renewals.end(id, p.Now(), true)
 		err := p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
 			c.Places = visited(c.Places, at.client.Name)
-			c.Proofs = slices.Clone(c.Proofs)
 			for i := range c.Proofs {
 				if f := &c.Proofs[i]; by != nil && f.ID == by.ID {
 					f.Used = now
