@@ -43,7 +43,7 @@ func storeName(k User) (string, error) {
 
 func parseName(name string) (User, bool) {
 	user, base, ok := strings.Cut(name, " ")
-	return User{Base: base, UUID: user}, ok && user != ""
+	return User{Base: base, UUID: user}, ok
 }
 
 // sealedFor returns what the value of a user is sealed for: its key in the store.
