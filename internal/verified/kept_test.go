@@ -260,3 +260,21 @@ func newVerifier(t *testing.T, b *Book, password secret.String) *verifier {
 	s := b.keys.Scheme()
 	return &verifier{scheme: s, slow: b.keys.Password(s, alice.Base, alice.UUID, password)}
 }
+
+// TestMaySearchAsToldLast: what was told last counts, also of a password that
+// was not the last one to be proved.
+func TestMaySearchAsToldLast(t *testing.T) {
+	b := openWith(t, cache.NewMemory(nil), cheap(t, 1))
+	prove(t, b, alice, "first", at(start))
+	prove(t, b, alice, "second", at(start.Add(time.Minute)))
+	err := b.Update(t.Context(), alice, must(t, b, alice, "first").ID, func(c *Credential) bool {
+		c.Search, c.Told = true, start.Add(time.Hour)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if may, known := b.MaySearch(alice); !may || !known {
+		t.Errorf("may %v, known %v", may, known)
+	}
+}
