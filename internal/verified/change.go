@@ -142,7 +142,7 @@ func alike(before, after *Record) bool {
 }
 
 func round(t *time.Time, before time.Time) {
-	if !t.IsZero() && !before.IsZero() && t.Sub(before).Abs() < grain {
+	if t.Sub(before).Abs() < grain { // never of none and a time
 		*t = before
 	}
 }
