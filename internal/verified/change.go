@@ -2,6 +2,7 @@ package verified
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,9 +39,6 @@ func (c *Credential) clone() Credential {
 
 // index returns where the credential is, -1 if it is not there.
 func (r *Record) index(id string) int {
-	if r == nil {
-		return -1
-	}
 	return slices.IndexFunc(r.Credentials, func(c Credential) bool { return c.ID == id })
 }
 
@@ -108,19 +106,13 @@ func (r *Record) adopt(from *Record) {
 // empty.
 func (c codec) canon(r *Record) (*Record, error) {
 	r.trim()
-	plain, err := marshal(r)
-	if err != nil {
-		return nil, err
-	}
+	plain := marshal(r)
 	if len(plain) > maxValue-keyring.Overhead {
 		return nil, errSize
 	}
 	n, err := c.unmarshal(plain)
-	if err != nil {
-		return nil, err
-	}
 	n.adopt(r)
-	return n, nil
+	return n, err
 }
 
 // alike reports that a change made no difference but in the names of proofs
@@ -146,13 +138,11 @@ func alike(before, after *Record) bool {
 			a.Proofs[j].ID = b.Proofs[j].ID
 		}
 	}
-	x, errX := marshal(before)
-	y, errY := marshal(after)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+	return bytes.Equal(marshal(before), marshal(after))
 }
 
 func round(t *time.Time, before time.Time) {
-	if !t.IsZero() && !before.IsZero() && t.Sub(before).Abs() < grain {
+	if t.Sub(before).Abs() < grain { // never of none and a time
 		*t = before
 	}
 }
@@ -171,13 +161,8 @@ type marks map[string]mark
 
 // add takes what came later into account.
 func (m marks) add(later marks) marks {
-	if len(m) == 0 {
-		return later
-	}
 	out := make(marks, len(m)+len(later))
-	for id, k := range m {
-		out[id] = k
-	}
+	maps.Copy(out, m)
 	for id, k := range later {
 		if k == changed && out[id] == proved {
 			continue

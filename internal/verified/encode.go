@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -44,29 +43,18 @@ func storeName(k User) (string, error) {
 
 func parseName(name string) (User, bool) {
 	user, base, ok := strings.Cut(name, " ")
-	return User{Base: base, UUID: user}, ok && user != ""
+	return User{Base: base, UUID: user}, ok
 }
 
 // sealedFor returns what the value of a user is sealed for: its key in the store.
 func sealedFor(of User) string { return of.UUID + " " + of.Base }
 
-// encode returns the value of a record, nil for nil.
+// encode returns the value of a record that is from canon, nil for nil.
 func (c codec) encode(of User, r *Record) ([]byte, error) {
 	if r == nil {
 		return nil, nil
 	}
-	plain, err := marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	value, err := c.Seal(sealedFor(of), plain)
-	if err != nil {
-		return nil, err
-	}
-	if len(value) > maxValue {
-		return nil, errSize
-	}
-	return value, nil
+	return c.Seal(sealedFor(of), marshal(r))
 }
 
 // decode returns the record of a value, nil for none.
@@ -139,7 +127,7 @@ type proofJSON struct {
 }
 
 // marshal returns a text that is the same for records that are.
-func marshal(r *Record) ([]byte, error) {
+func marshal(r *Record) []byte {
 	out := recordJSON{Username: r.Username, Credentials: make([]credentialJSON, len(r.Credentials))}
 	for i := range r.Credentials {
 		c := &r.Credentials[i]
@@ -166,11 +154,8 @@ func marshal(r *Record) ([]byte, error) {
 		}
 		out.Credentials[i] = j
 	}
-	text, err := json.Marshal(out)
-	if err != nil {
-		return nil, fmt.Errorf("encode a verified bind: %w", err)
-	}
-	return text, nil
+	text, _ := json.Marshal(out) // texts, bytes and numbers: never fails
+	return text
 }
 
 // unmarshal drops credentials whose key is no longer here: nothing could
@@ -240,7 +225,7 @@ func micros(t time.Time) int64 {
 // moment returns a time without a zone, as the process may be moved to
 // another.
 func moment(us int64) time.Time {
-	if us == 0 || us == math.MinInt64 {
+	if us == 0 {
 		return time.Time{}
 	}
 	return time.UnixMicro(us).UTC()

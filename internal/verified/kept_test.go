@@ -135,10 +135,7 @@ func TestProofsOfOldValues(t *testing.T) {
 func TestOldValuesAreWrittenAsBefore(t *testing.T) {
 	b := openWith(t, cache.NewMemory(nil), cheap(t, 1))
 	prove(t, b, alice, "right", func(c *Credential) { c.Proofs = []Proof{{ID: "p"}} })
-	text, err := marshal(b.All()[0].Record)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := marshal(b.All()[0].Record)
 	for _, field := range []string{`"pl"`, `"o"`, `"l"`} {
 		if bytes.Contains(text, []byte(field)) {
 			t.Errorf("%s is written: %s", field, text)
@@ -262,4 +259,22 @@ func newVerifier(t *testing.T, b *Book, password secret.String) *verifier {
 	t.Helper()
 	s := b.keys.Scheme()
 	return &verifier{scheme: s, slow: b.keys.Password(s, alice.Base, alice.UUID, password)}
+}
+
+// TestMaySearchAsToldLast: what was told last counts, also of a password that
+// was not the last one to be proved.
+func TestMaySearchAsToldLast(t *testing.T) {
+	b := openWith(t, cache.NewMemory(nil), cheap(t, 1))
+	prove(t, b, alice, "first", at(start))
+	prove(t, b, alice, "second", at(start.Add(time.Minute)))
+	err := b.Update(t.Context(), alice, must(t, b, alice, "first").ID, func(c *Credential) bool {
+		c.Search, c.Told = true, start.Add(time.Hour)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if may, known := b.MaySearch(alice); !may || !known {
+		t.Errorf("may %v, known %v", may, known)
+	}
 }

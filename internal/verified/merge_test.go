@@ -160,6 +160,12 @@ func TestMerge(t *testing.T) {
 	if got := say(merge(rec("s", cred("a", 1, false)), rec("o", other), marks{"c": proved})); got != "o c1* a1" {
 		t.Errorf("by another key: %s", got)
 	}
+	// One that was hashed anew, by the current key, stays one.
+	anew := cred("a", 5, true)
+	anew.verifier = &verifier{scheme: keyring.Scheme{Key: "another"}, slow: digest{5}}
+	if got := say(merge(rec("s", cred("a", 1, false)), rec("o", anew), marks{"a": proved})); got != "o a5*" {
+		t.Errorf("hashed anew: %s", got)
+	}
 	var many []Credential
 	for i := range maxCredentials {
 		many = append(many, cred(fmt.Sprint("m", i), byte(10+i), false))

@@ -160,7 +160,7 @@ func (b *Book) Update(ctx context.Context, k User, id string, change func(c *Cre
 		return err
 	}
 	defer leave()
-	gone := false
+	var gone bool
 	err = b.alter(ctx, u, epoch, func(r *Record) (marks, error) {
 		at := r.index(id)
 		if gone = at < 0; gone {

@@ -193,7 +193,7 @@ func (r *Record) warm(s keyring.Scheme, slow, fast *digest) (found *Credential) 
 		return nil
 	}
 	for i := range r.Credentials {
-		if c := &r.Credentials[i]; c.scheme == s && c.cold() && equal(&c.slow, slow) {
+		if c := &r.Credentials[i]; c.scheme == s && equal(&c.slow, slow) {
 			c.fast.Store(fast)
 			found = c
 		}
