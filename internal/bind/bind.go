@@ -244,8 +244,8 @@ func (p *Pipeline) gate(ctx context.Context, w who, at place, j *joining) (slow 
 // answer asks memory, and if that does not know, does the work, once for all
 // binds that are the same.
 func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, j *joining, slow bool) (answer, error) {
-	a, done, err := p.recall(ctx, w, at, said, j)
-	if done {
+	a, ok, err := p.recall(ctx, w, at, said, j)
+	if ok || err != nil {
 		return a, err
 	}
 	id := p.key.Digest("bind", w.subject(), w.account.Base, at.addr.String(), string(said.code), string(said.whole))
@@ -261,8 +261,8 @@ func (p *Pipeline) answer(ctx context.Context, w who, at place, said said, j *jo
 			return a, classified(err)
 		}
 		// It was another's work, and a login search serves but one bind.
-		b, done, err := p.recall(ctx, w, at, said, j)
-		if done {
+		b, ok, err := p.recall(ctx, w, at, said, j)
+		if ok || err != nil {
 			return b, err
 		}
 		if !a.paired && a.Factor != auth.FactorDuo { // a push is confirmed for one
@@ -319,15 +319,15 @@ func (p *Pipeline) remembers(w who, said said) bool {
 
 // workNow is work, when it is time.
 func (p *Pipeline) workNow(ctx context.Context, w who, at place, said said, j *joining) (answer, error) {
-	a, done, err := p.recall(ctx, w, at, said, j) // others may have been faster
-	if done {
+	a, ok, err := p.recall(ctx, w, at, said, j) // others may have been faster
+	if ok || err != nil {
 		return a, err
 	}
 	found, err := p.search(ctx, w, at, said)
 	if err != nil {
 		return answer{}, err
 	}
-	if a, done, err = p.consult(ctx, w, at, said, found, j); done {
+	if a, ok, err = p.consult(ctx, w, at, said, found, j); ok || err != nil {
 		return a, err
 	}
 	return p.prove(ctx, w, at, said, found, j)

@@ -69,12 +69,19 @@ func (j *joining) logins() (in *policy.Logins, open []login.Login, changed <-cha
 		return new(policy.Logins), nil, nil
 	}
 	j.isRight()
-	in = &policy.Logins{Open: groups(open), Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.waited}
+	in = &policy.Logins{Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.waited}
 	for i, l := range open {
-		in.Open[i].Home = policy.HomeOfSearch(l.Searcher)
-		if l.Code != "" {
-			in.Open[i].Codes = j.p.Book.Codes(j.w.key, l.Code)
+		pl := policy.Login{Group: i, Home: policy.HomeOfSearch(l.Searcher), Fresh: l.Fresh}
+		for k := range i {
+			if open[k].Same(l) {
+				pl.Group = k
+				break
+			}
 		}
+		if l.Code != "" && j.p.Book != nil {
+			pl.Codes = j.p.Book.Codes(j.w.key, l.Code)
+		}
+		in.Open = append(in.Open, pl)
 	}
 	return in, open, changed
 }
@@ -102,6 +109,20 @@ func (j *joining) wait(ctx context.Context, d time.Duration, changed <-chan stru
 		j.waited += min(time.Since(began), d)
 	}
 	return nil
+}
+
+// serve says that the bind is granted for a login search, which is then over.
+// It is false if another bind was faster.
+func (j *joining) serve(open []login.Login, one int) bool {
+	if j.bind.Serve(open[one].ID) {
+		return true
+	}
+	for i := range open {
+		if i != one && open[i].Same(open[one]) && j.bind.Serve(open[i].ID) {
+			return true
+		}
+	}
+	return false
 }
 
 // isRight says that the password of the bind is right.
@@ -139,7 +160,7 @@ func (j *joining) take(open []login.Login, one int) (id uint64, ok bool) {
 		return open[one].ID, true
 	}
 	for i := range open {
-		if open[i].Same(open[one]) && j.bind.Take(open[i].ID) {
+		if i != one && open[i].Same(open[one]) && j.bind.Take(open[i].ID) {
 			return open[i].ID, true
 		}
 	}

@@ -169,7 +169,7 @@ func TestAnotherComesWhileSheWaits(t *testing.T) {
 		h.want("another", answer(h.Bind(t.Context(), bind.Request{DN: userDN("alice;999999"), Password: []byte("secret"), Addr: nextcloud})), wrongCode)
 	}
 	h.want("she", h.plain(nextcloud, "alice", "secret"), unpaired)
-	h.wantFlows("somebody and another", 2)
+	h.wantFlows("somebody, another and she", 3)
 }
 
 // Only a right password that lacked its factor makes others wait.

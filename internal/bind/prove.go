@@ -14,7 +14,9 @@ import (
 // paired is the login search whose code a bind brings along.
 type paired struct {
 	login.Login
-	ours bool // the code was handed over to this bind
+	open []login.Login // what it was chosen from
+	one  int           // which of them it is
+	ours bool          // the code was handed over to this bind
 }
 
 // attempt is a reading as the backend is asked about it.
@@ -58,7 +60,7 @@ func (p *Pipeline) pair(ctx context.Context, at place, said said, j *joining) (w
 	}
 	open, changed := j.look()
 	one, n := policy.Only(groups(open))
-	for one >= 0 && open[one].Code != "" && j.bind.Strays() {
+	for n > 0 && one >= 0 && open[one].Code != "" && j.bind.Strays() {
 		if j.waited >= login.Hold {
 			break
 		}
@@ -78,7 +80,7 @@ func (p *Pipeline) pair(ctx context.Context, at place, said said, j *joining) (w
 	case j.bind.Rivals() >= n:
 		return nil, true, nil // whose it is, is seen when the password is known to be right
 	}
-	with = &paired{Login: open[one]}
+	with = &paired{Login: open[one], open: open, one: one}
 	if id, ok := j.take(open, one); ok {
 		with.ID, with.ours = id, true
 	}
@@ -96,12 +98,13 @@ func groups(open []login.Login) []policy.Login {
 
 // await waits for all login searches but one to be over.
 func (p *Pipeline) await(ctx context.Context, j *joining) (*paired, error) {
+	j.isRight()
 	for {
 		open, changed := j.look()
 		one, n := policy.Only(groups(open))
 		switch {
-		case one >= 0:
-			with := &paired{Login: open[one]}
+		case n > 0 && one >= 0:
+			with := &paired{Login: open[one], open: open, one: one}
 			id, ok := j.take(open, one)
 			if with.ID, with.ours = id, ok; !ok || j.bind.Rivals() >= n {
 				return nil, nil
@@ -314,8 +317,8 @@ func (p *Pipeline) denied(ctx context.Context, w who, at place, said said, f fou
 // wrongCodeOf is wrongCode for whatever the backend denied.
 func (p *Pipeline) wrongCodeOf(w who, at place, said said, f found, with *paired, d *auth.Denied) error {
 	for _, a := range p.attempts(w, at, said, f, with) {
-		if a.try != nil {
-			if err := p.wrongCode(w, at, f.credentials[a.index], a.try); !errors.As(err, new(*auth.Denied)) {
+		if c := f.credentials[a.index]; c != nil && a.try != nil {
+			if err := p.wrongCode(w, at, c, a.try); !errors.As(err, new(*auth.Denied)) {
 				return err
 			}
 		}

@@ -33,9 +33,9 @@ type judged struct {
 	try  *guard.Try    // the code that was compared; nil: none was
 }
 
-// recall answers from what this process has in memory, which takes no time. It
-// is not done where that does not know.
-func (p *Pipeline) recall(ctx context.Context, w who, at place, said said, j *joining) (a answer, done bool, err error) {
+// recall answers from what this process has in memory, which takes no time. ok
+// is false where that does not know.
+func (p *Pipeline) recall(ctx context.Context, w who, at place, said said, j *joining) (a answer, ok bool, err error) {
 	if p.Book == nil || !w.known {
 		return answer{}, false, nil
 	}
@@ -46,15 +46,15 @@ func (p *Pipeline) recall(ctx context.Context, w who, at place, said said, j *jo
 		}
 		v, err := p.judge(ctx, w, at, r, c, j)
 		if err != nil {
-			return answer{}, true, err
+			return answer{}, false, err
 		}
 		switch v.Do {
 		case policy.Admit:
 			a, err := p.serve(w, at, r, c, v, j)
-			return a, true, err
+			return a, err == nil, err
 		case policy.Undecided:
 			j.stray()
-			return answer{}, true, p.undecided(at)
+			return answer{}, false, p.undecided(at)
 		}
 	}
 	return answer{}, false, nil
@@ -99,12 +99,12 @@ func (p *Pipeline) judge(ctx context.Context, w who, at place, r auth.Attempt, c
 func (p *Pipeline) tried(w who, at place, r auth.Attempt, c *verified.Credential, v judged) *guard.Try {
 	t := guard.Try{User: w.account.UUID, Name: w.account.Username, Stamp: w.user.PasswordStamp}
 	switch {
-	case v.Do == policy.Reprove: // it is decided again
+	case v.Do == policy.Admit && (v.By == nil || v.By.Code.Key == ""), v.Do == policy.Undecided, v.Do == policy.Reprove:
 		return nil
 	case v.Login >= 0:
 		l := v.open[v.Login]
 		t.Code, t.Home = l.Code, policy.HomeOfSearch(l.Searcher)
-	case c.Factored:
+	case r.CodeIn != auth.NoCode && c.Factored:
 		t.Code, t.Home = r.Code, policy.HomeAt(at.client.Name)
 	}
 	if t.Code == "" {
@@ -118,18 +118,18 @@ func (p *Pipeline) tried(w who, at place, r auth.Attempt, c *verified.Credential
 // user's logins are at home, and 52 where he has none, but has some elsewhere,
 // which may be those of a client that moved.
 func (p *Pipeline) wrongCode(w who, at place, c *verified.Credential, t *guard.Try) error {
-	if !t.Known && policy.KnowsCodes(&p.Rules, c, p.Now()) {
+	if c != nil && !t.Known && policy.KnowsCodes(&p.Rules, c, p.Now()) {
 		p.Metrics.away(at.client.Name, p.Now())
 		return undetermined(errAway)
 	}
-	return &auth.Denied{Reason: auth.WrongCode, Password: auth.Right}
+	return &auth.Denied{Reason: auth.WrongCode, Password: auth.Right, Final: true}
 }
 
 // serve answers from memory, and has the credential proved again if it is
 // time. Of two binds that would be admitted by one login search the second is
 // not.
 func (p *Pipeline) serve(w who, at place, r auth.Attempt, c *verified.Credential, v judged, j *joining) (answer, error) {
-	if v.Login >= 0 && !j.bind.Serve(v.open[v.Login].ID) {
+	if v.Login >= 0 && !j.serve(v.open, v.Login) {
 		j.stray()
 		return answer{}, p.undecided(at)
 	}
@@ -158,7 +158,7 @@ func (p *Pipeline) closeLogin(j *joining) {
 	}
 	open, _ := j.look()
 	if one, _ := policy.Only(groups(open)); one >= 0 {
-		j.bind.Serve(open[one].ID)
+		j.serve(open, one)
 	}
 }
 
@@ -192,8 +192,8 @@ type found struct {
 }
 
 // consult answers from what search found, and has what is in doubt proved
-// first. It is not done where that does not know.
-func (p *Pipeline) consult(ctx context.Context, w who, at place, said said, f found, j *joining) (a answer, done bool, err error) {
+// first.
+func (p *Pipeline) consult(ctx context.Context, w who, at place, said said, f found, j *joining) (a answer, ok bool, err error) {
 	for i, r := range said.readings {
 		c := f.credentials[i]
 		if c == nil {
@@ -219,13 +219,14 @@ func (p *Pipeline) consult(ctx context.Context, w who, at place, said said, f fo
 		}
 		switch {
 		case err != nil:
-			return answer{}, true, err
+			return answer{}, false, err
+		case c == nil:
 		case v.Do == policy.Admit:
 			a, err := p.serve(w, at, r, c, v, j)
-			return a, true, err
+			return a, err == nil, err
 		case v.Do == policy.Undecided:
 			j.stray()
-			return answer{}, true, p.undecided(at)
+			return answer{}, false, p.undecided(at)
 		}
 	}
 	return answer{}, false, nil

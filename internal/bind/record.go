@@ -24,10 +24,13 @@ func (p *Pipeline) granted(ctx context.Context, w who, at place, f found, j *joi
 		return answer{}, l
 	}
 	a := answer{Granted: g, who: w}
-	if with != nil {
-		a.paired = with.ours
+	switch {
+	case with != nil && with.ours:
+		a.paired = true
 		j.bind.Serve(with.ID)
-	} else {
+	case with != nil:
+		j.serve(with.open, with.one)
+	default:
 		p.closeLogin(j)
 	}
 	p.record(ctx, w, at, f, with, right, g)
@@ -116,7 +119,7 @@ func (p *Pipeline) proofOf(w who, at place, with *paired, right attempt, g auth.
 		return f, false
 	case right.CodeIn == auth.InUsername:
 		f.Way, f.Code = verified.ByName, p.Book.Code(w.key, right.Code)
-		if with != nil {
+		if with != nil && with.ours {
 			f.Home = policy.HomeOfSearch(with.Searcher)
 		}
 	case g.Factor == auth.FactorDuo:
@@ -143,7 +146,7 @@ func (p *Pipeline) add(proofs []verified.Proof, f verified.Proof) []verified.Pro
 func (p *Pipeline) byWindow(ctx context.Context, w who, at place, said said, f found, j *joining, with *paired, denied *auth.Denied) (answer, bool) {
 	whole := said.readings[len(said.readings)-1] // a window is for a password without a code
 	c := f.credentials[len(said.readings)-1]
-	if c == nil || with == nil {
+	if c == nil || with == nil || whole.CodeIn != auth.NoCode {
 		return answer{}, false
 	}
 	if c, _ = p.Book.Find(w.key, whole.Password); c == nil { // it was revoked
@@ -155,7 +158,7 @@ func (p *Pipeline) byWindow(ctx context.Context, w who, at place, said said, f f
 		return answer{}, false
 	}
 	a := answer{who: w, Granted: auth.Granted{Search: c.Search, Source: auth.SourceMemory, Factor: auth.Factor(v.Window.Factor)}, paired: true}
-	j.bind.Serve(with.ID)
+	j.serve(with.open, with.one)
 	if denied == nil || !denied.Guess() {
 		return a, true
 	}
@@ -207,6 +210,7 @@ func (p *Pipeline) touch(w who, at place, c *verified.Credential, by *verified.P
 		defer p.renewals.end(id, p.Now(), true)
 		err := p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
 			c.Places = visited(c.Places, at.client.Name)
+			c.Proofs = slices.Clone(c.Proofs)
 			for i := range c.Proofs {
 				if f := &c.Proofs[i]; by != nil && f.ID == by.ID {
 					f.Used = now

@@ -130,7 +130,7 @@ func (p *Pipeline) SessionEnded(hash string) {
 		return
 	}
 	p.spawn(endTime, func(ctx context.Context) {
-		var revoked bool
+		revoked := false
 		err := p.Book.Update(ctx, k, id, func(c *verified.Credential) bool {
 			revoked = false
 			if c.Session == nil || c.Session.Hash != hash {
