@@ -221,10 +221,12 @@ func TestKeyOfReplicas(t *testing.T) {
 		}
 		return store.keys[0]
 	}
-	if key([]byte("key")) != key([]byte("key")) {
+	one, two := key([]byte("key")), key([]byte("key"))
+	if one != two {
 		t.Error("with one key two replicas name a user otherwise")
 	}
-	if key([]byte("key")) == key([]byte("another")) || key(nil) == key(nil) {
+	own, others := key(nil), key(nil)
+	if one == key([]byte("another")) || own == others {
 		t.Error("without one key two replicas name a user alike")
 	}
 }
