@@ -149,3 +149,19 @@ func TestNobodyWaitsAfterRevokeAll(t *testing.T) {
 		stop()
 	})
 }
+
+// What another process changed is read again once.
+func TestChangesAreReadOnce(t *testing.T) {
+	r := newHub().connect()
+	b := openWith(t, r, cheap(t, 1))
+	b.changed(sealedFor(alice))
+	for _, want := range []int{1, 0} {
+		before := r.count(opLoad)
+		if err := b.catchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.count(opLoad) - before; n != want {
+			t.Errorf("%d loads, want %d", n, want)
+		}
+	}
+}
