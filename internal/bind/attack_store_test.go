@@ -281,6 +281,27 @@ func TestLearnedElsewhere(t *testing.T) {
 	one.want("the first", one.plain(elsewhere, "alice;111111", "secret"), byProof)
 }
 
+// TestKnownToTheStore: codes that memory does not know yet and the store does
+// are no guesses, however many there are.
+func TestKnownToTheStore(t *testing.T) {
+	one := newHouse(t, nil)
+	two := one.replica(one.store)
+	codes := make([]string, 15)
+	one.change(func() {
+		for i := range codes {
+			codes[i] = fmt.Sprint(400000 + i)
+			one.users["alice"].codes[codes[i]] = true
+		}
+	})
+	for _, code := range codes {
+		one.want("login", one.plain(elsewhere, "alice;"+code, "secret"), byCode)
+		two.want("the other replica", two.plain(elsewhere, "alice;"+code, "secret"), byProof)
+	}
+	if all := two.Guessed(); len(all) != 0 {
+		t.Errorf("guessed: %+v", all)
+	}
+}
+
 // replica returns another pipeline with a book of its own.
 func (h *house) replica(store verified.Store) *house {
 	o := h.options

@@ -144,6 +144,7 @@ func (p *Pipeline) serve(w who, at place, r auth.Attempt, c *verified.Credential
 	home := ""
 	if v.try != nil {
 		home = v.try.Home
+		p.guesses.Right(*v.try) // it counted if memory did not know it, and the store did
 	}
 	p.touch(w, at, c, v.By, home)
 	p.freshen(w, r, c)
