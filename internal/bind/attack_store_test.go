@@ -187,7 +187,7 @@ func TestRevocationRaces(t *testing.T) {
 			h := newHouse(t, nil)
 			h.threshold = 30 * 24 * time.Hour
 			h.want("login", h.plain(elsewhere, "alice;111111", "secret"), byCode)
-			h.advance(16 * time.Hour)
+			h.Advance(16 * time.Hour)
 			letGo := h.halt()
 			h.want("served", <-h.begin(elsewhere, "alice;111111", "secret"), byProof)
 			<-h.started
@@ -233,7 +233,7 @@ func TestRevocationUnderLoad(t *testing.T) {
 						granted.Add(1)
 					}
 				}
-				h.advance(3 * time.Hour)
+				h.Advance(3 * time.Hour)
 				h.SessionEnded(fmt.Sprint("session", n-2))
 			}
 		})
@@ -403,7 +403,7 @@ func TestOneCodeAtTwoReplicas(t *testing.T) {
 			const rounds = 9
 			for i := range rounds {
 				for _, c := range []*clock{c, replicas[0].clock, replicas[1].clock} {
-					c.advance(30 * time.Second)
+					c.Advance(30 * time.Second)
 				}
 				code := replicas[0].code(t)
 				onName, onPassword := [2]string{"bob;" + code, "secret"}, [2]string{"bob", "secret;" + code}

@@ -154,7 +154,7 @@ func TestHandoverEnds(t *testing.T) {
 	conn := h.search(nextcloud, "alice;111111")
 	h.want("raw", h.plain(nextcloud, "alice", "wrong%20"), wrongPass)
 	h.want("decoded", h.plain(nextcloud, "alice", "wrong "), wrongPass)
-	h.advance(31 * time.Second)
+	h.Advance(31 * time.Second)
 	h.want("late", h.plain(nextcloud, "alice", "secret"), unpaired)
 	h.search(nextcloud, "alice;111111")
 	h.logins.Closed(conn)
@@ -269,7 +269,7 @@ func TestCodeGuesses(t *testing.T) {
 					t.Errorf("day %d: %d codes were judged, want 10", day, n)
 				}
 				h.want("the last guess", last, codeLimit)
-				h.advance(24 * time.Hour)
+				h.Advance(24 * time.Hour)
 			}
 		})
 	}
@@ -415,7 +415,7 @@ func TestForgedSessionEnds(t *testing.T) {
 	h.want("bob", h.login("bob", "secret"), byFlow)
 	h.want("alice", h.login("alice;111111", "secret"), byCode)
 	h.want("alice, another device", h.login("alice;222222", "secret"), byCode) // supersedes session2
-	h.advance(16 * time.Hour)
+	h.Advance(16 * time.Hour)
 	h.want("bob is proved again", h.login("bob", "secret"), byMemory) // supersedes session1
 	for _, hash := range []string{"", " ", "session", "session1", "session2", "session99", "SESSION3", strings.Repeat("x", 1<<16)} {
 		h.SessionEnded(hash)

@@ -23,6 +23,7 @@ import (
 	"ldapd/internal/mfa"
 	"ldapd/internal/password"
 	"ldapd/internal/policy"
+	"ldapd/internal/testclock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,29 +74,14 @@ func (p people) AccountByName(name string) (directory.Account, bool) {
 	return directory.Account{}, false
 }
 
-// clock is moved by the test.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
+// clock is moved by the test, and by who sleeps.
+type clock struct{ *testclock.Clock }
 
-func newClock() *clock { return &clock{now: time.Unix(1_700_000_010, 0)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+func newClock() *clock { return &clock{testclock.At(time.Unix(1_700_000_010, 0))} }
 
 // sleep waits without waiting.
 func (c *clock) sleep(ctx context.Context, d time.Duration) error {
-	c.advance(d)
+	c.Advance(d)
 	return ctx.Err()
 }
 
@@ -128,16 +114,16 @@ func newServer(t testing.TB, codes mfa.UsedCodes, change func(*bind.Options)) *s
 	}
 	s := &server{clock: newClock()}
 	if codes == nil {
-		codes = cache.NewMemory(s.Now)
+		codes = cache.NewMemory(s.clock.Now)
 	}
-	s.auth = local.NewAuthenticator(f, codes, password.NewQueue(), s.Now)
+	s.auth = local.NewAuthenticator(f, codes, password.NewQueue(), s.clock.Now)
 	o := bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return people(f.Users()), nil },
 		Authenticator:  s.auth,
 		CodeInPassword: true,
 		Rules:          policy.Rules{CodeInUsername: true},
 		Separator:      ";",
-		Now:            s.Now,
+		Now:            s.clock.Now,
 		Sleep:          s.sleep,
 	}
 	if change != nil {

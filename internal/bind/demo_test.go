@@ -26,14 +26,14 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("problems with the demo directory: %v", problems)
 	}
 	s := newServer(t, nil, nil)
-	auth := local.NewAuthenticator(f, cache.NewMemory(s.Now), password.NewQueue(), s.Now)
+	auth := local.NewAuthenticator(f, cache.NewMemory(s.clock.Now), password.NewQueue(), s.clock.Now)
 	s.Pipeline = bind.New(bind.Options{
 		Directory:      func(ldap.DN) (bind.Directory, error) { return snapshot, nil },
 		Authenticator:  auth,
 		CodeInPassword: true,
 		Rules:          policy.Rules{CodeInUsername: true},
 		Separator:      ";",
-		Now:            s.Now,
+		Now:            s.clock.Now,
 	})
 	for _, tt := range []struct{ dn, password, want string }{
 		{userDN("ldapservice"), "demo-ldapservice", "granted ldapservice none"},

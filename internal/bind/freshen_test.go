@@ -36,9 +36,9 @@ func TestDueToTheMoment(t *testing.T) {
 				t.Errorf("%s %s: the directory was asked %d times, want %d", user, what, asked, directory)
 			}
 		}
-		h.advance(due - 1)
+		h.Advance(due - 1)
 		want("before", 1, 0)
-		h.advance(1)
+		h.Advance(1)
 		if user == "bob" {
 			want("due", 2, 0)
 		} else {
@@ -53,7 +53,7 @@ func TestPauseAfterADenialThatEndsNothing(t *testing.T) {
 	h, a, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.InfoLevel))
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
 	a.deny = func(auth.Attempt) error { return &auth.Denied{Reason: auth.NoAccess} }
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	for range 3 {
 		h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 	}
@@ -67,7 +67,7 @@ func TestLogOfAFactorThatIsDue(t *testing.T) {
 	h, _, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.InfoLevel))
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
 	h.change(func() { h.users["bob"].factor = auth.FactorTOTP })
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 	said("the factor is due", "verified bind ended")
 	h.wantNothingKept("the factor is due")
@@ -79,16 +79,16 @@ func TestRemindsOfNothingExpired(t *testing.T) {
 	h := newHouse(t, func(o *bind.Options) { o.Rules.Access = 0 })
 	h.threshold = 90 * 24 * time.Hour
 	h.want("one", h.login("alice;111111", "secret"), byCode)
-	h.advance(20 * 24 * time.Hour)
+	h.Advance(20 * 24 * time.Hour)
 	h.want("two", h.login("alice;222222", "secret"), byCode)
 	second := h.proofs("alice")[1].Cookie
 	for h.flows.Now().Before(h.proofs("alice")[0].At.Add(30 * 24 * time.Hour)) {
-		h.advance(longAfter)
+		h.Advance(longAfter)
 		h.want("validated", h.login("alice;222222", "secret"), byProof)
 	}
 	flows := h.count()
 	for range 3 {
-		h.advance(longAfter)
+		h.Advance(longAfter)
 		h.want("validated", h.login("alice;222222", "secret"), byProof)
 	}
 	h.wantFlows("validated", flows+3)
@@ -107,7 +107,7 @@ func TestNothingIsAskedWhileTheStoreIsDown(t *testing.T) {
 	if err := h.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 	h.wantFlows("meanwhile", 1)
 	said("meanwhile", "verified bind not proved again, it stays for now")
@@ -129,7 +129,7 @@ func TestLogOfSweeps(t *testing.T) {
 	h, _, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.InfoLevel))
 	for _, down := range []bool{false, true} {
 		h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-		h.advance(30 * 24 * time.Hour)
+		h.Advance(30 * 24 * time.Hour)
 		if down {
 			if err := h.store.Close(); err != nil {
 				t.Fatal(err)
@@ -153,7 +153,7 @@ func TestRunSweeps(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); h.Pipeline.Run(ctx) }()
-		h.advance(31 * 24 * time.Hour)
+		h.Advance(31 * 24 * time.Hour)
 		time.Sleep(time.Hour - time.Second)
 		synctest.Wait()
 		if n := len(h.options.Book.All()); n != 1 {
@@ -194,9 +194,9 @@ func TestSweepOfWhatOthersProved(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
 	other := h.deaf()
-	h.advance(29 * 24 * time.Hour)
+	h.Advance(29 * 24 * time.Hour)
 	h.want("proved again", h.plain(nextcloud, "bob", "secret"), byMemory)
-	h.advance(2 * 24 * time.Hour)
+	h.Advance(2 * 24 * time.Hour)
 	other.Sweep(t.Context())
 	h.restart()
 	h.want("after the sweep", h.plain(nextcloud, "bob", "secret"), byMemory)
@@ -211,7 +211,7 @@ func TestEndOfASessionThatOthersSuperseded(t *testing.T) {
 		},
 		"gone": func(h *house) {
 			h.change(func() { clear(h.sessions) })
-			h.advance(time.Hour)
+			h.Advance(time.Hour)
 			h.want("validated", h.login("alice;111111", "secret"), byProof)
 		},
 	} {
@@ -268,21 +268,21 @@ func TestMetricsOfTheBackground(t *testing.T) {
 		}
 	}
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("right still", h.plain(nextcloud, "bob", "secret"), byMemory)
 	renewed("granted", 1)
 	ended("ok", 1)
 	a.end = func() error { return errors.New("connection refused") }
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("right still", h.plain(nextcloud, "bob", "secret"), byMemory)
 	renewed("granted", 2)
 	ended("failed", 1)
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.change(func() { h.down = true })
 	h.want("trouble", h.plain(nextcloud, "bob", "secret"), byMemory)
 	renewed("failed", 1)
 	h.change(func() { h.users["bob"].password, h.down = "new", false })
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	h.want("wrong by now", h.plain(nextcloud, "bob", "secret"), byMemory)
 	renewed("denied", 1)
 }
@@ -291,9 +291,9 @@ func TestMetricsOfTheBackground(t *testing.T) {
 func TestNoAccessBySessionsThatAreOver(t *testing.T) {
 	h := newHouse(t, func(o *bind.Options) { o.Rules.Reprove = 48 * time.Hour })
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-	h.advance(24*time.Hour - time.Second)
+	h.Advance(24*time.Hour - time.Second)
 	h.want("its last second", h.plain(nextcloud, "bob", "secret"), byMemory)
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	h.want("it is over", h.plain(nextcloud, "bob", "secret"), byMemory)
 	if h.asked != 1 {
 		t.Errorf("asked %d times, want once", h.asked)
@@ -321,7 +321,7 @@ func TestSessionsOfNoUse(t *testing.T) {
 	if a, b := h.windows(base), h.windows("dc=other"); a != 1 || b != 1 {
 		t.Errorf("%d and %d windows, want one each", a, b)
 	}
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("in the window", h.plain(nextcloud, "alice", "secret"), byProof)
 	h.want("another login", h.login("alice;222222", "secret"), byCode)
 	if _, err := h.RevokeAll(t.Context()); err != nil {
@@ -365,7 +365,7 @@ func TestLogOfClose(t *testing.T) {
 	t.Run("a proof", func(t *testing.T) {
 		h, _, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.DebugLevel))
 		h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-		h.advance(longAfter)
+		h.Advance(longAfter)
 		letGo := h.halt()
 		defer letGo()
 		h.want("meanwhile", <-h.begin(nextcloud, "bob", "secret"), byMemory)

@@ -250,7 +250,7 @@ func TestCloseEndsTheBackground(t *testing.T) {
 		return answer(h.Bind(t.Context(), bind.Request{DN: userDN("bob"), Password: []byte("secret"), Addr: nextcloud}))
 	}
 	h.want("login", bob(), byFlow)
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("served while it is asked", bob(), byMemory)
 	<-started
 	h.Pipeline.Close()

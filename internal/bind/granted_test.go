@@ -51,7 +51,7 @@ func TestLoginIsOverWhenGranted(t *testing.T) {
 	t.Run("though its code is too old", func(t *testing.T) {
 		h := newHouse(t, nil)
 		h.search(nextcloud, "bob;123456")
-		h.advance(31 * time.Second)
+		h.Advance(31 * time.Second)
 		h.want("bind", h.plain(nextcloud, "bob", "secret"), byFlow)
 		over(h, "bob")
 	})
@@ -156,7 +156,7 @@ func TestUseIsNoted(t *testing.T) {
 	begin := h.flows.Now()
 	used := func(after time.Duration, want time.Duration) {
 		t.Helper()
-		h.advance(begin.Add(after).Sub(h.flows.Now()))
+		h.Advance(begin.Add(after).Sub(h.flows.Now()))
 		h.want("validated", h.login("alice;111111", "secret"), byProof)
 		got := h.proofs("alice")[0].Used
 		if want == 0 && !got.IsZero() || want > 0 && got.Sub(begin).Round(time.Millisecond) != want {
@@ -189,7 +189,7 @@ func TestUseIsNoted(t *testing.T) {
 func TestUseOfWindowsIsNotNoted(t *testing.T) {
 	h := newHouse(t, func(o *bind.Options) { o.Rules.Scope = policy.ScopeClient })
 	h.want("login", h.login("dora", "secret"), "granted flow duo")
-	h.advance(7 * time.Hour)
+	h.Advance(7 * time.Hour)
 	h.want("validated", h.login("dora", "secret"), "granted memory duo")
 	if f := h.proofs("dora")[0]; !f.Used.IsZero() {
 		t.Errorf("used at %v", f.Used)

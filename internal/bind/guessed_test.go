@@ -38,7 +38,7 @@ func TestForgive(t *testing.T) {
 		if len(lines) != 2 || lines[0].ContextMap()["user"] != "alice" || lines[1].ContextMap()["user"] != "alice" {
 			t.Errorf("day %d: %d lines in the log, want one at half and one at the end: %v", day, len(lines), lines)
 		}
-		h.advance(25 * time.Hour)
+		h.Advance(25 * time.Hour)
 	}
 	for i := range 20 {
 		h.login(fmt.Sprint("alice;", 600000+i), "secret")
@@ -102,7 +102,7 @@ func TestAwayIsUpToDate(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("she", h.login("alice;111111", "secret"), byCode)
 	h.plain(elsewhere, "alice;500000", "secret")
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	for i := range 300 {
 		h.plain(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), "alice;500000", "secret")
 	}

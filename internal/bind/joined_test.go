@@ -255,7 +255,7 @@ func TestWrongOnceIsWrong(t *testing.T) {
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	h.want("wrong", h.login("alice;999999", "secret"), wrongCode)
 	h.again("999999")
-	h.advance(2 * time.Minute)
+	h.Advance(2 * time.Minute)
 	flows := h.count()
 	h.want("right by now", h.login("alice;999999", "secret"), wrongCode)
 	h.wantFlows("right by now", flows)

@@ -76,12 +76,12 @@ func TestProofsReplaced(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		h := newHouse(t, nil)
 		h.want("one", h.login("alice;111111", "secret"), byCode)
-		h.advance(30*24*time.Hour - 1)
+		h.Advance(30*24*time.Hour - 1)
 		h.want("two", h.login("alice;222222", "secret"), byCode)
 		if n := len(h.proofs("alice")); n != 2 {
 			t.Errorf("%d proofs at the last moment, want 2", n)
 		}
-		h.advance(1)
+		h.Advance(1)
 		h.want("three", h.login("alice;333333", "secret"), byCode)
 		if n := len(h.proofs("alice")); n != 2 {
 			t.Errorf("%d proofs when the first one expired, want 2", n)
@@ -95,7 +95,7 @@ func TestProofsReplaced(t *testing.T) {
 		h.want("with something behind the password", h.plain(nextcloud, "bob", "secret;123456"), "granted flow none")
 		h.wantWays("the string was right", "bob", "password "+client1+" "+at1)
 		h.change(func() { h.users["bob"].factor, h.users["bob"].codes = auth.FactorTOTP, map[string]bool{"444444": true} })
-		h.advance(longAfter)
+		h.Advance(longAfter)
 		h.want("served while it is asked", h.login("bob", "secret"), byMemory)
 		h.want("the factor is due", h.login("bob", "secret"), "denied code_missing 49")
 	})
@@ -158,7 +158,7 @@ func TestSessionOver(t *testing.T) {
 	}{{"at the last moment", 24*time.Hour - 1, 1}, {"over", 24 * time.Hour, 0}} {
 		h := newHouse(t, func(o *bind.Options) { o.Rules.Reprove, o.Rules.Access = 48*time.Hour, 0 })
 		h.want("login", h.login("bob", "secret"), byFlow)
-		h.advance(tt.after)
+		h.Advance(tt.after)
 		if n, err := h.Revoke(t.Context(), verified.User{Base: base, UUID: "uuid-bob"}); n != 1 || err != nil {
 			t.Fatalf("revoked %d, %v", n, err)
 		}
@@ -289,7 +289,7 @@ func TestSessionEnded(t *testing.T) {
 				}
 			}
 			h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-			h.advance(tt.after)
+			h.Advance(tt.after)
 			h.SessionEnded("session1")
 			h.settle()
 			if n := len(h.options.Book.All()); (n == 1) != tt.kept {
@@ -314,23 +314,23 @@ func TestAccessIsAsked(t *testing.T) {
 			t.Errorf("%s: asked %d times, want %d", what, h.asked, want)
 		}
 	}
-	h.advance(time.Hour - time.Second)
+	h.Advance(time.Hour - time.Second)
 	asked("before it is time", 0)
-	h.advance(time.Second)
+	h.Advance(time.Second)
 	asked("it is time", 1)
 	if c := h.credential("bob"); h.flows.Now().Sub(c.Told) > time.Second || h.flows.Now().Sub(c.Session.Asked) > time.Second {
 		t.Errorf("told at %v, asked at %v", c.Told, c.Session.Asked)
 	}
 	asked("just asked", 1)
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	asked("an hour later", 2)
 	h.change(func() { clear(h.sessions) })
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	asked("it is gone", 3)
 	if h.credential("bob").Session != nil {
 		t.Error("a session that is gone is kept")
 	}
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	asked("it was gone", 3)
 }
 

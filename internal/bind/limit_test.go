@@ -60,9 +60,9 @@ func TestLimitUser(t *testing.T) {
 			}
 			s.expect(t, there, tt.user, "wrong", tt.denied)
 			s.expect(t, here, "service", "secret", "granted service none")
-			s.advance(59 * time.Second)
+			s.Advance(59 * time.Second)
 			s.expect(t, here, tt.user, "wrong", limitUser)
-			s.advance(time.Second)
+			s.Advance(time.Second)
 			s.expect(t, here, tt.user, "wrong", tt.denied)
 		})
 	}
@@ -84,7 +84,7 @@ func TestLimitAddress(t *testing.T) {
 	s.expect(t, here, "alice", "secret", limitAddr)
 	s.expect(t, "::ffff:"+here, "alice", "secret", limitAddr)
 	s.expect(t, there, "alice", "secret", "granted alice none")
-	s.advance(time.Minute)
+	s.Advance(time.Minute)
 	s.expect(t, here, "nobody", "wrong", unknownUser)
 }
 
@@ -160,9 +160,9 @@ func TestLimitCode(t *testing.T) {
 		t.Error("a slow hash beyond the limit")
 	}
 	s.expect(t, there, "alice", "secret", "granted alice none")
-	s.advance(24*time.Hour - time.Second)
+	s.Advance(24*time.Hour - time.Second)
 	s.expect(t, there, "bob", "secret;"+s.code(t), limitCode)
-	s.advance(time.Second)
+	s.Advance(time.Second)
 	s.expect(t, there, "bob", "secret;"+s.code(t), "granted bob totp")
 }
 
@@ -189,10 +189,10 @@ func TestRememberedPasswordPassesLimits(t *testing.T) {
 	s.expect(t, here, "alice", "secret", "granted alice none")
 	s.expect(t, here, "alice", "a", denied)
 	s.expect(t, here, "alice", "b", denied)
-	since := s.Now()
+	since := s.clock.Now()
 	s.expect(t, here, "alice", "c", denied)
 	s.expect(t, here, "alice", "secret", "granted alice none")
-	if waited := s.Now().Sub(since); waited < 2*time.Second {
+	if waited := s.clock.Now().Sub(since); waited < 2*time.Second {
 		t.Errorf("beyond the limit both were answered in %v", waited)
 	}
 	s.expect(t, here, "service", "a", denied)
@@ -296,7 +296,7 @@ func TestClockSetBack(t *testing.T) {
 	s := limited(t, 1, 0)
 	s.expect(t, here, "alice", "a", denied)
 	s.expect(t, here, "alice", "b", limitUser)
-	s.advance(-time.Hour)
+	s.Advance(-time.Hour)
 	s.expect(t, here, "alice", "c", denied) // and not for an hour more
 }
 
@@ -311,7 +311,7 @@ func TestLimitPushes(t *testing.T) {
 		s.expect(t, here, "bob", "secret", "denied factor_denied 49")
 	}
 	s.expect(t, there, "bob", "secret", "limited limit_push 51")
-	s.advance(15 * time.Minute)
+	s.Advance(15 * time.Minute)
 	s.expect(t, here, "bob", "secret", "denied factor_denied 49")
 	if n := a.calls.Load(); n != 6 {
 		t.Errorf("%d pushes", n)

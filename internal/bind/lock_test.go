@@ -152,7 +152,7 @@ func TestLockCounts(t *testing.T) {
 	for i := range 10 {
 		r := h.request("alice", "secret", fmt.Sprint(900000+i))
 		h.want("a wrong code", h.lock(r), "denied wrong_code 49")
-		h.advance(2 * time.Minute)
+		h.Advance(2 * time.Minute)
 	}
 	h.want("one more", h.lock(h.request("alice", "secret", "222222")), "limited limit_code 51")
 	_, err := h.Unlock(t.Context(), h.request("alice", "secret", "222222"))

@@ -59,7 +59,7 @@ func TestWrongAgainCostsNothing(t *testing.T) {
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	h.want("elsewhere", h.plain(elsewhere, "alice;999999", "secret"), away)
 	h.want("at home", h.login("alice;888888", "secret"), wrongCode)
-	h.advance(2 * time.Minute)
+	h.Advance(2 * time.Minute)
 	flows, loads := h.count(), store.loads
 	h.want("elsewhere, again", h.plain(elsewhere, "alice;999999", "secret"), away)
 	h.want("at home, again", h.login("alice;888888", "secret"), wrongCode)
@@ -222,7 +222,7 @@ func TestSearchedInVain(t *testing.T) {
 		{"after it", 1, 1},
 		{"when the clock was set back", -time.Second, 1},
 	} {
-		h.advance(tt.after)
+		h.Advance(tt.after)
 		before := counted(t, reg, "ldapd_verified_hashes_total")
 		_, err := p.Bind(t.Context(), bind.Request{DN: userDN("bob"), Password: []byte("wrong"), Addr: nextcloud})
 		h.want(tt.name, answer(nil, err), wrongPass)

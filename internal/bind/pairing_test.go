@@ -97,7 +97,7 @@ func TestTooOldWhenTheOtherIsOver(t *testing.T) {
 	h := newHouse(t, nil)
 	one := h.search(nextcloud, "alice;111111")
 	h.search(nextcloud, "alice;222222")
-	h.advance(25 * time.Second)
+	h.Advance(25 * time.Second)
 	h.asleep = func() { h.logins.Closed(one) }
 	h.want("she", h.plain(nextcloud, "alice", "secret"), unpaired)
 	h.wantFlows("to see that the password is right", 1)
@@ -108,7 +108,7 @@ func TestTooOldWhenTheOtherIsOver(t *testing.T) {
 func TestCodeTooOld(t *testing.T) {
 	h := newHouse(t, nil)
 	conn := h.search(nextcloud, "alice;111111")
-	h.advance(31 * time.Second)
+	h.Advance(31 * time.Second)
 	h.want("too late", h.plain(nextcloud, "alice", "secret"), unpaired)
 	h.logins.Closed(conn)
 	h.search(nextcloud, "alice;222222")
@@ -127,7 +127,7 @@ func TestDeniedWithoutItsCode(t *testing.T) {
 		return &auth.Denied{Reason: auth.FactorDenied, Password: auth.Right, Final: true}
 	}
 	h.search(nextcloud, "dora;271828")
-	h.advance(31 * time.Second)
+	h.Advance(31 * time.Second)
 	h.want("a push that was turned down", h.plain(nextcloud, "dora", "secret"), "denied factor_denied 49")
 	a.deny = func(auth.Attempt) error {
 		return &auth.Denied{Reason: auth.CodeMissing, Password: auth.Right, Final: true}
@@ -165,7 +165,7 @@ func TestAnotherComesWhileSheWaits(t *testing.T) {
 	h.want("somebody", h.plain(nextcloud, "alice", "secret"), missing)
 	h.search(nextcloud, "alice;111111")
 	h.asleep = func() {
-		h.advance(time.Millisecond)
+		h.Advance(time.Millisecond)
 		h.want("another", answer(h.Bind(t.Context(), bind.Request{DN: userDN("alice;999999"), Password: []byte("secret"), Addr: nextcloud})), wrongCode)
 	}
 	h.want("she", h.plain(nextcloud, "alice", "secret"), unpaired)

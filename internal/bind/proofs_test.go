@@ -31,7 +31,7 @@ func TestUseOfOneProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.advance(7 * time.Hour)
+	h.Advance(7 * time.Hour)
 	h.want("two, later", h.login("alice;222222", "secret"), byProof)
 	all := h.proofs("alice")
 	if !all[0].Used.IsZero() || all[0].Home != "" {
@@ -47,7 +47,7 @@ func TestUseOfOneProof(t *testing.T) {
 func TestHomeOfAString(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("string", h.plain(nextcloud, "bob", "secret;123456"), byFlow)
-	h.advance(7 * time.Hour)
+	h.Advance(7 * time.Hour)
 	h.want("used", h.plain(nextcloud, "bob", "secret;123456"), byMemory)
 	h.wantWays("used", "bob", "password client 192.0.2.1 at client 192.0.2.1")
 	if f := h.proofs("bob")[0]; !f.Used.Equal(h.flows.Now()) {
@@ -61,7 +61,7 @@ func TestWindowIsNotedOnce(t *testing.T) {
 	h.openWindows(h.request("alice", "secret", "111111"))
 	h.want("first", h.plain(nextcloud, "alice", "secret"), byProof)
 	first := h.proofs("alice")[0].Used
-	h.advance(7 * time.Hour)
+	h.Advance(7 * time.Hour)
 	h.want("later", h.plain(nextcloud, "alice", "secret"), byProof)
 	if f := h.proofs("alice")[0]; !f.Used.Equal(first) || f.Home != "" {
 		t.Errorf("used at %v, want %v; at home at %q", f.Used, first, f.Home)
@@ -74,7 +74,7 @@ func TestWindowKeepsNoCodeThatWasNotJudged(t *testing.T) {
 	h := newHouse(t, nil)
 	h.openWindows(h.request("alice", "secret", "111111"))
 	h.search(nextcloud, "alice;999999")
-	h.advance(31 * time.Second) // too old to be handed over
+	h.Advance(31 * time.Second) // too old to be handed over
 	h.want("in the window", h.plain(nextcloud, "alice", "secret"), byProof)
 	h.wantWays("in the window", "alice", "unlock client 192.0.2.1 ")
 }
@@ -146,7 +146,7 @@ func TestIdenticalBindsOfLoginSearches(t *testing.T) {
 			a.grant = func(g *auth.Granted) { g.Once = true } // so that memory knows neither
 			h.search(nextcloud, tt.login)
 			h.search(nextcloud, tt.login)
-			h.advance(tt.old)
+			h.Advance(tt.old)
 			letGo := h.halt()
 			user, _, _ := strings.Cut(tt.login, ";")
 			one := h.begin(nextcloud, user, "secret")

@@ -52,7 +52,7 @@ func TestPausesAfterProofsThatFail(t *testing.T) {
 	asks := func(minutes int) (all []int) {
 		for m := range minutes {
 			for _, d := range []time.Duration{0, time.Minute - 1} {
-				h.advance(d)
+				h.Advance(d)
 				before := a.flow.Load()
 				h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 				if a.flow.Load() > before {
@@ -62,19 +62,19 @@ func TestPausesAfterProofsThatFail(t *testing.T) {
 					all = append(all, m)
 				}
 			}
-			h.advance(1)
+			h.Advance(1)
 		}
 		return all
 	}
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
 	for range 2 {
-		h.advance(longAfter)
+		h.Advance(longAfter)
 		h.change(func() { h.down = true })
 		if got, want := asks(260), []int{0, 1, 3, 7, 15, 31, 63, 123, 183, 243}; !slices.Equal(got, want) {
 			t.Errorf("asked in minutes %v, want %v", got, want)
 		}
 		h.change(func() { h.down = false })
-		h.advance(time.Hour)
+		h.Advance(time.Hour)
 		if got := asks(10); len(got) != 1 {
 			t.Errorf("asked in minutes %v once it can be determined, want one", got)
 		}
@@ -94,11 +94,11 @@ func TestPausesAreForgotten(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h, a := newAskedHouse(t)
 			h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-			h.advance(longAfter)
+			h.Advance(longAfter)
 			h.change(func() { h.down = true })
 			ask := func(after time.Duration, want bool) {
 				t.Helper()
-				h.advance(after)
+				h.Advance(after)
 				before := a.flow.Load()
 				h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 				if got := a.flow.Load() > before; got != want {
@@ -107,7 +107,7 @@ func TestPausesAreForgotten(t *testing.T) {
 			}
 			ask(0, true)
 			ask(time.Minute, true)
-			h.advance(2*time.Minute + tt.since)
+			h.Advance(2*time.Minute + tt.since)
 			h.Sweep(t.Context())
 			ask(0, true)
 			ask(tt.want-1, false)
@@ -120,7 +120,7 @@ func TestPausesAreForgotten(t *testing.T) {
 func TestOneProofAtATime(t *testing.T) {
 	h, a := newAskedHouse(t)
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	hold := make(chan struct{})
 	h.change(func() { h.hold = hold })
 	for range 3 {
@@ -167,11 +167,11 @@ func TestRemindsInTurn(t *testing.T) {
 	h := newHouse(t, func(o *bind.Options) { o.Rules.Access, o.Rules.Reprove = 0, 4*time.Hour })
 	h.threshold = 3 * 24 * time.Hour
 	h.want("one", h.login("alice;111111", "secret"), byCode)
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	h.want("two", h.login("alice;222222", "secret"), byCode)
 	first, second := h.proofs("alice")[0], h.proofs("alice")[1]
 	for _, want := range []auth.Secret{first.Cookie, second.Cookie, first.Cookie, second.Cookie, first.Cookie} {
-		h.advance(14*time.Hour + 18*time.Minute)
+		h.Advance(14*time.Hour + 18*time.Minute)
 		flows := h.count()
 		h.want("validated", h.login("alice;222222", "secret"), byProof)
 		h.wantFlows("validated", flows+1)
@@ -216,7 +216,7 @@ func TestPausesOfEach(t *testing.T) {
 	h, a := newAskedHouse(t)
 	h.want("bob", h.plain(nextcloud, "bob", "secret"), byFlow)
 	h.want("service", h.plain(nextcloud, "service", "service"), byFlow)
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.change(func() { h.down = true })
 	for range 3 {
 		h.want("bob", h.plain(nextcloud, "bob", "secret"), byMemory)
@@ -232,12 +232,12 @@ func TestNothingBeforeItsTime(t *testing.T) {
 	h, a := newAskedHouse(t)
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	told := h.credential("alice").Told
-	h.advance(12*time.Hour - 1)
+	h.Advance(12*time.Hour - 1)
 	h.want("validated", h.login("alice;111111", "secret"), byProof)
 	if c := h.credential("alice"); !c.Told.Equal(told) {
 		t.Errorf("told at %v, want %v", c.Told, told)
 	}
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("validated", h.login("alice;111111", "secret"), byProof)
 	if c := h.credential("alice"); h.flows.Now().Sub(c.Told) > time.Second || h.flows.Now().Sub(c.Proved) < longAfter {
 		t.Errorf("told at %v by the directory, proved at %v", c.Told, c.Proved)
@@ -259,7 +259,7 @@ func TestProofsAreSpread(t *testing.T) {
 	first := h.credential(name(0)).First
 	at := map[time.Duration]bool{}
 	for range 12 * 6 {
-		h.advance(15 * time.Minute)
+		h.Advance(15 * time.Minute)
 		for i := range users {
 			before := h.count()
 			h.want("validated", h.plain(nextcloud, name(i), "secret"), byMemory)
@@ -313,7 +313,7 @@ func TestWhatEndsAVerifiedBind(t *testing.T) {
 						t.Errorf("answered %s", got)
 					}
 				} else {
-					h.advance(longAfter)
+					h.Advance(longAfter)
 					h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 				}
 				h.wantFlows("it is asked once", flows+1)
@@ -347,14 +347,14 @@ func TestRevokedWhileInDoubt(t *testing.T) {
 func TestLogOfRenewals(t *testing.T) {
 	h, _, said := newLoggedHouse(t, zap.NewAtomicLevelAt(zap.InfoLevel))
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 	said("right still")
-	h.advance(longAfter)
+	h.Advance(longAfter)
 	h.change(func() { h.down = true })
 	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 	said("trouble", "verified bind not proved again, it stays for now")
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	h.change(func() { h.users["bob"].password, h.down = "new", false })
 	h.want("meanwhile", h.plain(nextcloud, "bob", "secret"), byMemory)
 	said("wrong by now", "verified bind ended")
@@ -395,7 +395,7 @@ func TestCookieIsRenewed(t *testing.T) {
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	for _, tt := range []struct{ says, want auth.Secret }{{"2000000000", "2000000000"}, {"", "2000000000"}, {"2000000001", "2000000001"}} {
 		a.grant = func(g *auth.Granted) { g.Cookie = tt.says }
-		h.advance(longAfter)
+		h.Advance(longAfter)
 		h.want("validated", h.login("alice;111111", "secret"), byProof)
 		if f := h.proofs("alice")[0]; f.Cookie != tt.want || h.flows.Now().Sub(f.Asked) > time.Second {
 			t.Errorf("remembered by %q, asked at %v", f.Cookie, f.Asked)
@@ -415,7 +415,7 @@ func TestDirectoryInStep(t *testing.T) {
 			o.Synced = func() time.Time { return synced }
 		})
 		h.want("login", h.login("alice;111111", "secret"), byCode)
-		h.advance(longAfter)
+		h.Advance(longAfter)
 		synced = h.flows.Now().Add(-tt.old)
 		h.want("validated", h.login("alice;111111", "secret"), byProof)
 		if got := h.flows.Now().Sub(h.credential("alice").Told) < time.Second; got != tt.told {
@@ -428,12 +428,12 @@ func TestDirectoryInStep(t *testing.T) {
 func TestSweepInTime(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-	h.advance(30*24*time.Hour - time.Second)
+	h.Advance(30*24*time.Hour - time.Second)
 	h.Sweep(t.Context())
 	if n := len(h.options.Book.All()); n != 1 {
 		t.Errorf("%d users at the last moment, want 1", n)
 	}
-	h.advance(time.Second)
+	h.Advance(time.Second)
 	h.Sweep(t.Context())
 	if n := len(h.options.Book.All()); n != 0 {
 		t.Errorf("%d users after it, want none", n)

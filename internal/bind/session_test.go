@@ -80,7 +80,7 @@ func TestAccessOfASessionThatIsSuperseded(t *testing.T) {
 				meanwhile(h)
 				return true, nil
 			}
-			h.advance(time.Hour)
+			h.Advance(time.Hour)
 			h.want("validated", h.login("alice;111111", "secret"), byProof)
 			if c := h.credential("alice"); c.Search {
 				t.Error("the right to search is that of the session before")
@@ -96,7 +96,7 @@ func TestTroubleWithSessions(t *testing.T) {
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	session := *h.credential("alice").Session
 	a.access = func(string) (bool, error) { return true, errors.New("connection refused") }
-	h.advance(time.Hour)
+	h.Advance(time.Hour)
 	h.want("validated", h.login("alice;111111", "secret"), byProof)
 	said("access", "verified bind not proved again, it stays for now")
 	if c := h.credential("alice"); c.Search || c.Session == nil || *c.Session != session {
@@ -129,7 +129,7 @@ func TestLogOfEndedSessions(t *testing.T) {
 	h.SessionEnded("session1")
 	said("ended", "verified bind ended, as authentik ended its session")
 	h.want("login", h.plain(nextcloud, "bob", "secret"), byFlow)
-	h.advance(24 * time.Hour)
+	h.Advance(24 * time.Hour)
 	h.SessionEnded("session2")
 	said("over by itself")
 	h.want("login", h.plain(nextcloud, "service", "service"), byFlow)

@@ -176,7 +176,7 @@ func TestPageIsLimited(t *testing.T) {
 		t.Error("locked beyond the limit")
 	}
 	h.wantFlows("beyond the limit", flows)
-	h.advance(time.Minute)
+	h.Advance(time.Minute)
 	if _, err := h.Lock(t.Context(), h.page("alice", "wrong", "")); words(nil, err) != wrongPass {
 		t.Errorf("lock with a wrong password: %v", err)
 	}

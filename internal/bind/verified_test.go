@@ -359,7 +359,7 @@ func TestCodeOnTheLoginName(t *testing.T) {
 	h.want("no code", h.login("alice", "secret"), "denied code_missing 49")
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	for range 3 {
-		h.advance(5 * time.Minute)
+		h.Advance(5 * time.Minute)
 		h.want("validated again", h.login("alice;111111", "secret"), byProof)
 	}
 	h.restart()
@@ -418,11 +418,11 @@ func TestUndecided(t *testing.T) {
 func TestProvedAgain(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("login", h.login("bob", "secret"), byFlow)
-	h.advance(11 * time.Hour)
+	h.Advance(11 * time.Hour)
 	h.want("before the time", h.login("bob", "secret"), byMemory)
 	h.wantFlows("before the time", 1)
 	for range 10 * 24 * 12 { // ten days, every five minutes
-		h.advance(5 * time.Minute)
+		h.Advance(5 * time.Minute)
 		h.want("validated", h.login("bob", "secret"), byMemory)
 	}
 	if n := h.count() - 1; n < 10 || n > 20 {
@@ -444,11 +444,11 @@ func TestFactorRemembered(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("login", h.login("alice;111111", "secret"), byCode)
 	for range 29 * 24 {
-		h.advance(time.Hour)
+		h.Advance(time.Hour)
 		h.want("validated", h.login("alice;111111", "secret"), byProof)
 	}
 	h.wantFlows("29 days", 1)
-	h.advance(24 * time.Hour)
+	h.Advance(24 * time.Hour)
 	h.want("after 30 days", h.login("alice;111111", "secret"), "denied wrong_code 49")
 	h.want("with a new code", h.login("alice;222222", "secret"), byCode)
 	h.want("validated", h.login("alice;222222", "secret"), byProof)
@@ -463,7 +463,7 @@ func TestCookie(t *testing.T) {
 	h.want("without its code", h.login("alice", "secret"), "denied code_missing 49")
 	flows := h.count()
 	for range 3*24 - 1 {
-		h.advance(time.Hour)
+		h.Advance(time.Hour)
 		h.want("validated", h.login("alice;111111", "secret"), byProof)
 	}
 	if n := h.count() - flows; n < 3 || n > 6 {
@@ -474,7 +474,7 @@ func TestCookie(t *testing.T) {
 			t.Errorf("proved again by %+v, want the cookie and no code", a)
 		}
 	}
-	h.advance(24 * time.Hour) // the cookie has expired
+	h.Advance(24 * time.Hour) // the cookie has expired
 	h.want("served while it is asked", h.login("alice;111111", "secret"), byProof)
 	h.want("the factor is due", h.login("alice;111111", "secret"), "denied wrong_code 49")
 }
@@ -526,7 +526,7 @@ func TestEnds(t *testing.T) {
 			h.users["alice"].noAccess = true
 			h.mu.Unlock()
 			defer h.mu.Lock()
-			h.advance(time.Hour)
+			h.Advance(time.Hour)
 			h.want("served while it is asked", h.login("alice;111111", "secret"), byProof)
 		}, "denied wrong_code 49"},
 	}
@@ -550,17 +550,17 @@ func TestStays(t *testing.T) {
 		happen func(h *house)
 	}{
 		{"another session ended", func(h *house) { h.SessionEnded("session99") }},
-		{"session cleaned up", func(h *house) { h.advance(24 * time.Hour); h.SessionEnded("session1") }},
+		{"session cleaned up", func(h *house) { h.Advance(24 * time.Hour); h.SessionEnded("session1") }},
 		{"session gone", func(h *house) {
 			h.change(func() { clear(h.sessions) })
-			h.advance(time.Hour)
+			h.Advance(time.Hour)
 			h.want("asked", h.login("alice;111111", "secret"), byProof)
 		}},
 		{"password date moved", func(h *house) { h.change(func() { h.users["alice"].changed = 1 }) }},
 		{"outage", func(h *house) {
 			h.change(func() { h.down = true })
 			for range 6 * 24 {
-				h.advance(time.Hour)
+				h.Advance(time.Hour)
 				h.want("during it", h.login("alice;111111", "secret"), byProof)
 			}
 			h.change(func() { h.down = false })
@@ -568,7 +568,7 @@ func TestStays(t *testing.T) {
 		{"outage and restart", func(h *house) {
 			h.change(func() { h.down = true })
 			h.restart()
-			h.advance(24 * time.Hour)
+			h.Advance(24 * time.Hour)
 			h.want("during it", h.login("alice;111111", "secret"), byProof)
 			h.restart()
 			h.change(func() { h.down = false })
@@ -599,7 +599,7 @@ func TestStale(t *testing.T) {
 	h.want("bob", h.login("bob", "secret"), byFlow)
 	h.want("alice", h.login("alice;111111", "secret"), byCode)
 	h.change(func() { h.down = true })
-	h.advance(7 * 24 * time.Hour)
+	h.Advance(7 * 24 * time.Hour)
 	h.want("bob after it", h.login("bob", "secret"), "unknown unavailable 52")
 	h.want("alice after it", h.login("alice;111111", "secret"), "unknown unavailable 52")
 	h.change(func() { h.down = false })
@@ -694,9 +694,9 @@ func TestWindowEndsWithMaxAge(t *testing.T) {
 	if err != nil || !w.Until.Equal(h.flows.Now().Add(24*time.Hour)) {
 		t.Fatalf("%+v, %v", w, err)
 	}
-	h.advance(w.Until.Sub(h.flows.Now()) - time.Second)
+	h.Advance(w.Until.Sub(h.flows.Now()) - time.Second)
 	h.want("open", h.login("alice", "secret"), byProof)
-	h.advance(time.Second)
+	h.Advance(time.Second)
 	h.want("over", h.login("alice", "secret"), "denied code_missing 49")
 }
 
@@ -752,13 +752,13 @@ func TestSearchesAreShared(t *testing.T) {
 func TestSweep(t *testing.T) {
 	h := newHouse(t, nil)
 	h.want("login", h.login("alice;111111", "secret"), byCode)
-	h.advance(29 * 24 * time.Hour)
+	h.Advance(29 * 24 * time.Hour)
 	h.want("login", h.login("bob", "secret"), byFlow)
 	h.Sweep(t.Context())
 	if n := len(h.options.Book.All()); n != 2 {
 		t.Fatalf("%d users, want both", n)
 	}
-	h.advance(2 * 24 * time.Hour)
+	h.Advance(2 * 24 * time.Hour)
 	h.Sweep(t.Context())
 	if all := h.options.Book.All(); len(all) != 1 || all[0].Record.Username != "bob" {
 		t.Errorf("left: %+v, want bob", all)
@@ -779,7 +779,7 @@ func TestSearchRight(t *testing.T) {
 	}
 	for _, want := range []bool{true, false, true} {
 		h.change(func() { h.users["service"].search = want })
-		h.advance(time.Hour)
+		h.Advance(time.Hour)
 		may() // is asked about behind it
 		if got := may(); got != want {
 			t.Errorf("may search: %v, want %v", got, want)
@@ -825,7 +825,7 @@ func TestCodeInAWindow(t *testing.T) {
 	if _, err := h.Unlock(t.Context(), unlock); err != nil {
 		t.Fatal(err)
 	}
-	h.advance(20 * 24 * time.Hour)
+	h.Advance(20 * 24 * time.Hour)
 	h.want("plain", h.login("alice", "secret"), byProof)
 	flows := h.count()
 	h.want("a new code", h.login("alice;222222", "secret"), byCode)
@@ -840,7 +840,7 @@ func TestCodeInAWindow(t *testing.T) {
 	h.change(func() { h.down = false })
 	h.want("after it", h.login("alice;333333", "secret"), byCode)
 
-	h.advance(10 * 24 * time.Hour)
+	h.Advance(10 * 24 * time.Hour)
 	h.want("plain, when the window is over", h.login("alice", "secret"), "denied code_missing 49")
 	h.want("the wrong code", h.login("alice;999999", "secret"), "denied wrong_code 49")
 	h.want("the new code", h.login("alice;222222", "secret"), byProof)

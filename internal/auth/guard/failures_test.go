@@ -109,11 +109,11 @@ func TestFailures(t *testing.T) {
 			if got := reason(f.Add(t.Context(), at, secret(1_000_000))); got != tt.want {
 				t.Errorf("one more: %q, want %q", got, tt.want)
 			}
-			clock.advance(59 * time.Second)
+			clock.Advance(59 * time.Second)
 			if got := reason(f.Over(at)); got != tt.want && tt.want != "" {
 				t.Errorf("over after 59 s: %q, want %q", got, tt.want)
 			}
-			clock.advance(time.Second)
+			clock.Advance(time.Second)
 			if got := reason(f.Over(at)); got != "" {
 				t.Errorf("over after a minute: %q", got)
 			}
@@ -169,7 +169,7 @@ func TestFailuresClockSetBack(t *testing.T) {
 	f := guard.NewFailures(guard.Limits{FailuresPerUser: 3}, nil, clock.Now)
 	at := from("alice", "192.0.2.1", "")
 	fail(t, f, at, 3)
-	clock.advance(-time.Hour)
+	clock.Advance(-time.Hour)
 	if l := f.Over(at); l != nil {
 		t.Errorf("an hour back: %s", l.Reason)
 	}
@@ -215,7 +215,7 @@ func TestFailuresOfReplicas(t *testing.T) {
 					t.Errorf("replica %d, one more: %q, want %q", i, got, tt.want)
 				}
 			}
-			clock.advance(time.Minute)
+			clock.Advance(time.Minute)
 			if l := one.OverAnywhere(t.Context(), at); l != nil {
 				t.Errorf("a minute later: %s", l.Reason)
 			}

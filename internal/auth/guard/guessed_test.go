@@ -14,7 +14,7 @@ func TestAllTellsSinceWhenAndWhere(t *testing.T) {
 	first := g.clock.Now()
 	for i := range 4 {
 		g.wrong(nextcloud, i, 1)
-		g.clock.advance(time.Hour)
+		g.clock.Advance(time.Hour)
 	}
 	g.wrong(strange, 4, 1)
 	want := guard.Guessed{Name: "alice", Codes: 5, First: first, Last: first.Add(4 * time.Hour), Homes: []string{strange, nextcloud}}
@@ -27,11 +27,11 @@ func TestAllTellsSinceWhenAndWhere(t *testing.T) {
 		t.Fatalf("%+v, want it closed for a day since %s", all, first)
 	}
 	// That is when it opens, and not before.
-	g.clock.advance(all[0].Until.Sub(g.clock.Now()) - 1)
+	g.clock.Advance(all[0].Until.Sub(g.clock.Now()) - 1)
 	if !g.closed(at(strange, code(100))) {
 		t.Error("it opens earlier than said")
 	}
-	g.clock.advance(1)
+	g.clock.Advance(1)
 	if g.closed(at(strange, code(100))) {
 		t.Error("it opens later than said")
 	}
@@ -47,7 +47,7 @@ func TestAllAfterRestart(t *testing.T) {
 	store := newGuessStore(c.Now)
 	before := guesser{t, guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now), c}
 	before.wrong(strange, 0, 10)
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	g := guesser{t, guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now), c}
 	if all := g.All(); len(all) != 0 {
 		t.Errorf("%+v, and nobody came", all)
@@ -79,7 +79,7 @@ func TestLatestGuessedComesFirst(t *testing.T) {
 			g.compare(try)
 		}
 		if name == "bob" {
-			g.clock.advance(time.Second)
+			g.clock.Advance(time.Second)
 		}
 	}
 	var names []string
@@ -104,7 +104,7 @@ func TestAlerts(t *testing.T) {
 		if a := g.Alert(try); a != guard.Quiet {
 			got = append(got, a)
 		}
-		g.clock.advance(10 * time.Minute)
+		g.clock.Advance(10 * time.Minute)
 	}
 	// From the second day on a new one takes the place of each that is a day old.
 	want := []guard.Alert{guard.HalfTried, guard.AllTried, guard.AllTried, guard.AllTried}
@@ -118,13 +118,13 @@ func TestAlerts(t *testing.T) {
 func TestAlertOfAllAtOnce(t *testing.T) {
 	g := newGuesser(t, nil)
 	g.wrong(strange, 0, 1)
-	g.clock.advance(time.Hour)
+	g.clock.Advance(time.Hour)
 	g.wrong(strange, 1, 9)
 	try := at(strange, code(0))
 	if a := g.Alert(try); a != guard.AllTried {
 		t.Errorf("%v", a)
 	}
-	g.clock.advance(23 * time.Hour)
+	g.clock.Advance(23 * time.Hour)
 	if a := g.Alert(try); a != guard.Quiet {
 		t.Errorf("%v, as the first is a day old", a)
 	}
@@ -181,7 +181,7 @@ func TestLookLearns(t *testing.T) {
 	replica := func() guesser { return guesser{t, guard.NewGuesses(store, guard.DeriveKey([]byte("key")), c.Now), c} }
 	one, two := replica(), replica()
 	one.wrong(nextcloud, 0, 1)
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	two.wrong(strange, 1, 9)
 	if all := one.All(); len(all) != 0 {
 		t.Errorf("before it looked: %+v", all)
@@ -191,7 +191,7 @@ func TestLookLearns(t *testing.T) {
 	if len(all) != 1 || all[0].Codes != 10 || !all[0].Closed || !all[0].Until.Equal(c.Now().Add(24*time.Hour)) {
 		t.Errorf("%+v", all)
 	}
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	one.Look(t.Context()) // which puts off nothing
 	if again := one.All(); len(again) != 1 || !again[0].Until.Equal(all[0].Until) {
 		t.Errorf("%+v", again)
@@ -226,7 +226,7 @@ func TestOutageEndsNothingLate(t *testing.T) {
 	two.compare(at(mailer, code(10)))
 	store.down.Store(true)
 	for range 24 * 60 {
-		c.advance(time.Minute)
+		c.Advance(time.Minute)
 		two.Look(t.Context())
 	}
 	if two.closed(at(strange, code(20))) || len(two.All()) > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"ldapd/internal/auth"
 	"ldapd/internal/auth/guard"
+	"ldapd/internal/testclock"
 )
 
 // guessStore is a guard.GuessStore.
@@ -83,11 +84,13 @@ func (s *guessStore) Forgive(_ context.Context, key [16]byte) error {
 
 var _ guard.GuessStore = (*guessStore)(nil)
 
+func newClock() *testclock.Clock { return testclock.At(time.Unix(1_700_000_010, 0)) }
+
 // guesser tries codes of alice, as a bind does.
 type guesser struct {
 	t *testing.T
 	*guard.Guesses
-	clock *clock
+	clock *testclock.Clock
 }
 
 func newGuesser(t *testing.T, store guard.GuessStore) guesser {
@@ -153,7 +156,7 @@ func TestTenGuessesADay(t *testing.T) {
 		if want := i == 9; last != want {
 			t.Errorf("code %d is said to be the last: %v", i, last)
 		}
-		g.clock.advance(time.Second)
+		g.clock.Advance(time.Second)
 	}
 	all := g.All()
 	if len(all) != 1 || all[0].Name != "alice" || all[0].Codes != 10 || !all[0].Closed || g.clock.Now().Sub(all[0].Last) != 991*time.Second {
@@ -236,19 +239,19 @@ func TestWrongOnceIsWrong(t *testing.T) {
 		try := at(nextcloud, code)
 		long := len(code) > 6
 		g.compare(try)
-		g.clock.advance(59 * time.Second)
+		g.clock.Advance(59 * time.Second)
 		if wrong, limited := g.Begin(try, false); wrong || limited != nil {
 			t.Errorf("%s after 59 s: %v, %v", code, wrong, limited)
 		}
-		g.clock.advance(time.Second)
+		g.clock.Advance(time.Second)
 		if wrong, limited := g.Begin(try, false); wrong == long || limited != nil {
 			t.Errorf("%s after a minute: %v, %v", code, wrong, limited)
 		}
-		g.clock.advance(22 * time.Hour)
+		g.clock.Advance(22 * time.Hour)
 		if wrong, _ := g.Begin(try, false); wrong == long {
 			t.Errorf("%s after 22 hours: %v", code, wrong)
 		}
-		g.clock.advance(2 * time.Hour)
+		g.clock.Advance(2 * time.Hour)
 		if wrong, _ := g.Begin(try, false); wrong {
 			t.Errorf("%s a day later is not compared", code)
 		}
@@ -275,7 +278,7 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("code %d is said to be the last: %v", i, last)
 		}
 	}
-	g.clock.advance(time.Hour)
+	g.clock.Advance(time.Hour)
 	if compared, _ := g.compare(at(strange, code(10))); compared {
 		t.Error("an eleventh is compared")
 	}
@@ -366,18 +369,18 @@ func TestTheDaySlides(t *testing.T) {
 	g := newGuesser(t, nil)
 	for i := range 10 {
 		g.wrong(strange, i, 1)
-		g.clock.advance(time.Hour)
+		g.clock.Advance(time.Hour)
 	}
-	g.clock.advance(14*time.Hour - time.Second)
+	g.clock.Advance(14*time.Hour - time.Second)
 	if !g.closed(at(strange, code(100))) {
 		t.Error("open within a day")
 	}
-	g.clock.advance(time.Second)
+	g.clock.Advance(time.Second)
 	g.wrong(strange, 100, 1)
 	if !g.closed(at(strange, code(101))) {
 		t.Error("one guess that was a day ago is worth more than one")
 	}
-	g.clock.advance(-48 * time.Hour)
+	g.clock.Advance(-48 * time.Hour)
 	if g.closed(at(strange, code(101))) {
 		t.Error("a clock that was set back keeps it closed")
 	}
@@ -438,7 +441,7 @@ func TestGuessesOfReplicas(t *testing.T) {
 	if !two.closed(at(strange, code(100))) {
 		t.Error("the one who learned of the tenth is open")
 	}
-	c.advance(time.Minute) // the other one asks again
+	c.Advance(time.Minute) // the other one asks again
 	if compared, _ := one.compare(at(strange, code(100))); compared {
 		t.Error("the other one is open")
 	}
@@ -512,7 +515,7 @@ func TestNobodyIsInTheWayForLong(t *testing.T) {
 	if _, limited := g.Begin(at(mailer, code(9)), true); limited != nil {
 		t.Error("one that is remembered is in the way")
 	}
-	g.clock.advance(time.Minute)
+	g.clock.Advance(time.Minute)
 	if _, limited := g.Begin(at(strange, code(3)), false); limited != nil {
 		t.Error("a minute later it is in the way")
 	}
@@ -541,14 +544,14 @@ func TestElsewhereAsksOnceAMinute(t *testing.T) {
 	ask(counts, 1)
 	ask(counts, 1)
 	ask(known, 0)
-	g.clock.advance(59 * time.Second)
+	g.clock.Advance(59 * time.Second)
 	ask(known, 0)
-	g.clock.advance(time.Second)
+	g.clock.Advance(time.Second)
 	ask(known, 1)
 	ask(known, 0)
-	g.clock.advance(-time.Hour)
+	g.clock.Advance(-time.Hour)
 	ask(known, 1)
-	g.clock.advance(time.Minute)
+	g.clock.Advance(time.Minute)
 	g.Wrong(t.Context(), counts) // tells, too
 	ask(known, 0)
 	ask(counts, 0)
@@ -582,7 +585,7 @@ func TestSharedGuessesExpire(t *testing.T) {
 	if !two.closed(at(strange, code(100))) {
 		t.Fatal("open")
 	}
-	c.advance(24 * time.Hour)
+	c.Advance(24 * time.Hour)
 	if two.closed(at(strange, code(100))) {
 		t.Error("closed for more than a day")
 	}

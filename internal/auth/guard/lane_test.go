@@ -108,20 +108,20 @@ func TestLaneTurns(t *testing.T) {
 	if wait, told := turn(2); wait != 0 || told {
 		t.Errorf("another user: %v, %v", wait, told)
 	}
-	clock.advance(time.Second) // who was sent away has no turn
+	clock.Advance(time.Second) // who was sent away has no turn
 	if wait, told := turn(1); wait != 10*time.Second || told {
 		t.Errorf("a second later: %v, %v", wait, told)
 	}
 	if _, told := turn(1); !told {
 		t.Error("two turns a second")
 	}
-	clock.advance(time.Hour)
+	clock.Advance(time.Hour)
 	for i := range 2 {
 		if wait, told := turn(1); wait != time.Duration(i)*time.Second || told {
 			t.Errorf("an hour later: %v, %v", wait, told)
 		}
 	}
-	clock.advance(-time.Hour)
+	clock.Advance(-time.Hour)
 	if wait, told := turn(1); wait != 0 || told {
 		t.Errorf("the clock was set back: %v, %v", wait, told)
 	}
@@ -134,11 +134,11 @@ func TestLaneClockSetBackALittle(t *testing.T) {
 	close(s.wake)
 	l := guard.NewLane(clock.Now, s.sleep)
 	l.Turn(t.Context(), secret(1))
-	clock.advance(-19 * time.Second) // the next turn is 20 s away
+	clock.Advance(-19 * time.Second) // the next turn is 20 s away
 	if err := l.Turn(t.Context(), secret(1)); err == nil {
 		t.Error("nobody would wait so long")
 	}
-	clock.advance(10 * time.Second)
+	clock.Advance(10 * time.Second)
 	if err := l.Turn(t.Context(), secret(1)); err != nil {
 		t.Errorf("10 s later: %v", err)
 	}
@@ -192,7 +192,7 @@ func TestPushes(t *testing.T) {
 			t.Fatalf("after %d: %s", i, l.Reason)
 		}
 		p.Denied("alice")
-		clock.advance(time.Minute)
+		clock.Advance(time.Minute)
 	}
 	if got := reason(p.Over("alice")); got != auth.LimitPush {
 		t.Errorf("after five: %q", got)
@@ -200,18 +200,18 @@ func TestPushes(t *testing.T) {
 	if l := p.Over("bob"); l != nil {
 		t.Errorf("bob: %s", l.Reason)
 	}
-	clock.advance(10*time.Minute - time.Second)
+	clock.Advance(10*time.Minute - time.Second)
 	if p.Over("alice") == nil {
 		t.Error("open before a quarter of an hour is over")
 	}
-	clock.advance(time.Second)
+	clock.Advance(time.Second)
 	if l := p.Over("alice"); l != nil {
 		t.Errorf("after a quarter of an hour: %s", l.Reason)
 	}
 	for range 5 {
 		p.Denied("alice")
 	}
-	clock.advance(-time.Hour)
+	clock.Advance(-time.Hour)
 	if l := p.Over("alice"); l != nil {
 		t.Errorf("the clock was set back: %s", l.Reason)
 	}

@@ -35,7 +35,7 @@ func TestMatchBesideGuesses(t *testing.T) {
 		if wrong, limited := g.Begin(at(nextcloud, code(1)), true); wrong || limited != nil {
 			t.Errorf("wrong %v, limited %v", wrong, limited)
 		}
-		g.clock.advance(2 * time.Minute)
+		g.clock.Advance(2 * time.Minute)
 	}
 }
 
@@ -66,12 +66,12 @@ func TestElsewhereWhileStoreIsDown(t *testing.T) {
 	two.wrong(strange, 0, 1)
 	one.wrong(strange, 1, 9)
 	try := at(strange, code(0))
-	c.advance(time.Minute)
+	c.Advance(time.Minute)
 	if two.Elsewhere(t.Context(), try) == nil {
 		t.Error("not limited by what others counted")
 	}
 	store.down.Store(true)
-	c.advance(time.Minute)
+	c.Advance(time.Minute)
 	if two.Elsewhere(t.Context(), try) == nil {
 		t.Error("not limited when the store is down")
 	}
@@ -81,11 +81,11 @@ func TestElsewhereWhileStoreIsDown(t *testing.T) {
 func TestAllForgets(t *testing.T) {
 	g := newGuesser(t, nil)
 	g.wrong(strange, 0, 6)
-	g.clock.advance(24*time.Hour - 1)
+	g.clock.Advance(24*time.Hour - 1)
 	if len(g.All()) != 1 {
 		t.Error("forgotten too early")
 	}
-	g.clock.advance(1)
+	g.clock.Advance(1)
 	if all := g.All(); len(all) != 0 {
 		t.Errorf("told of %+v", all)
 	}
