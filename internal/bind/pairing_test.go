@@ -216,15 +216,19 @@ func TestCodeIsWithOneBind(t *testing.T) {
 		return nil
 	}
 	h.want("she", h.plain(nextcloud, "alice", "secret"), byCode)
-	codes := 0
-	for _, at := range h.ran {
-		if at.Code == "111111" {
-			codes++
-		}
-	}
-	if codes != 1 {
+	if codes := h.askedOf("111111"); codes != 1 {
 		t.Errorf("her code was asked about %d times", codes)
 	}
+}
+
+// askedOf returns how often the backend was asked about a code.
+func (f *flows) askedOf(code string) (n int) {
+	for _, at := range f.ran {
+		if string(at.Code) == code {
+			n++
+		}
+	}
+	return n
 }
 
 // Each search for a login hands its code to one bind, and has it back if nobody
@@ -245,13 +249,7 @@ func TestCodeOfEachSearch(t *testing.T) {
 		return nil
 	}
 	h.want("she", h.plain(nextcloud, "alice", "secret"), byCode)
-	codes := 0
-	for _, at := range h.ran {
-		if at.Code == "111111" {
-			codes++
-		}
-	}
-	if codes != 3 {
+	if codes := h.askedOf("111111"); codes != 3 {
 		t.Errorf("the code of the login was asked about %d times, want 3", codes)
 	}
 }

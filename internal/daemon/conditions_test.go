@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -134,21 +133,8 @@ func TestForgiven(t *testing.T) {
 	}
 	get := func(path, accept string) string {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+r.Admin().String()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Accept", accept)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(body)
+		_, body := r.get(t, path, accept)
+		return body
 	}
 	defer http.DefaultClient.CloseIdleConnections()
 	c, err := control.Dial(r.cfg.StateDir)

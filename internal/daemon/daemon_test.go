@@ -122,6 +122,26 @@ func (r *running) dial(t *testing.T) *goldap.Conn {
 	return c
 }
 
+// get asks for a page of the admin listener.
+func (r *running) get(t *testing.T, path, accept string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.Admin().String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", accept)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
 // bind returns the result code of a bind on a connection of its own.
 func (r *running) bind(t *testing.T, name, password string) uint16 {
 	t.Helper()
@@ -265,26 +285,13 @@ func TestAdmin(t *testing.T) {
 	r := start(t, testConfig(t), demoUsers(t))
 	r.bind(t, "alice", "demo-alice")
 	r.bind(t, "alice", "wrong")
-	get := func(path string) (int, string) {
-		t.Helper()
-		res, err := http.Get("http://" + r.Admin().String() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(body)
-	}
 	defer http.DefaultClient.CloseIdleConnections()
 	for _, path := range []string{"/livez", "/readyz"} {
-		if status, body := get(path); status != 200 || body != "ok\n" {
+		if status, body := r.get(t, path, ""); status != 200 || body != "ok\n" {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}
-	_, text := get("/metrics")
+	_, text := r.get(t, "/metrics", "")
 	for _, want := range []string{
 		`ldapd_binds_total{factor="none",outcome="granted",reason="",source="hash"} 1`,
 		`ldapd_binds_total{factor="",outcome="denied",reason="wrong_password",source=""} 1`,
@@ -304,7 +311,7 @@ func TestAdmin(t *testing.T) {
 		}
 	}
 	r.stopping.Store(true)
-	if status, body := get("/readyz"); status != 503 || body != "shutting down\n" {
+	if status, body := r.get(t, "/readyz", ""); status != 503 || body != "shutting down\n" {
 		t.Errorf("/readyz while shutting down: %d %q", status, body)
 	}
 }

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,24 +34,11 @@ func TestDeaf(t *testing.T) {
 	if err != nil || !strings.Contains(st.StoreError, "cannot be followed") || !strings.Contains(st.StoreError, "session mode") {
 		t.Errorf("status: %q, %v", st.StoreError, err)
 	}
-	get := func(path string) (int, string) {
-		t.Helper()
-		res, err := http.Get("http://" + r.Admin().String() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(body)
-	}
 	defer http.DefaultClient.CloseIdleConnections()
-	if status, body := get("/readyz"); status != 200 || !strings.HasPrefix(body, "ok, degraded: ") {
+	if status, body := r.get(t, "/readyz", ""); status != 200 || !strings.HasPrefix(body, "ok, degraded: ") {
 		t.Errorf("/readyz: %d %q", status, body)
 	}
-	if _, text := get("/metrics"); !strings.Contains(text, "\nldapd_verified_store_down{what=\"followed\"} 1\n") {
+	if _, text := r.get(t, "/metrics", ""); !strings.Contains(text, "\nldapd_verified_store_down{what=\"followed\"} 1\n") {
 		t.Error("/metrics does not say it")
 	}
 	cfg.File.Path = "../local/demo.yaml" // what it serves is built in
@@ -72,7 +58,7 @@ func TestDeaf(t *testing.T) {
 
 	deaf.Hear(true)
 	await.That(t, "it hears", func() bool { return r.book.Down() == nil })
-	if status, body := get("/readyz"); status != 200 || body != "ok\n" {
+	if status, body := r.get(t, "/readyz", ""); status != 200 || body != "ok\n" {
 		t.Errorf("/readyz: %d %q", status, body)
 	}
 }
