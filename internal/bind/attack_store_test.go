@@ -281,6 +281,18 @@ func TestLearnedElsewhere(t *testing.T) {
 	one.want("the first", one.plain(elsewhere, "alice;111111", "secret"), byProof)
 }
 
+// TestLearnedElsewhereInAnOutage is that with a backend that did not answer the
+// first one: it cannot be said that the password was wrong.
+func TestLearnedElsewhereInAnOutage(t *testing.T) {
+	one := newHouse(t, nil)
+	two := one.replica(one.store)
+	one.change(func() { one.down = true })
+	one.want("the backend is down", one.plain(elsewhere, "alice;111111", "secret"), away)
+	one.change(func() { one.down = false })
+	one.want("the other", two.plain(elsewhere, "alice;111111", "secret"), byCode)
+	one.want("the first", one.plain(elsewhere, "alice;111111", "secret"), byProof)
+}
+
 // TestKnownToTheStore: codes that memory does not know yet and the store does
 // are no guesses, however many there are.
 func TestKnownToTheStore(t *testing.T) {

@@ -218,18 +218,17 @@ func (p *Pipeline) ask(ctx context.Context, w who, f found, attempts []attempt) 
 	for i := range attempts {
 		r := &attempts[i]
 		g, err := p.Authenticator.Authenticate(ctx, r.Attempt)
-		if err == nil {
-			p.searches.forget(w.subject(), w.key, r.Password)
-			return g, r, nil
-		}
 		var d *auth.Denied
-		if !errors.As(err, &d) {
-			return auth.Granted{}, nil, err
-		}
-		switch d.Password {
-		case auth.Right:
+		isDenied := errors.As(err, &d)
+		if !isDenied || d.Password != auth.Wrong {
 			p.searches.forget(w.subject(), w.key, r.Password)
-		case auth.Wrong:
+		}
+		switch {
+		case err == nil:
+			return g, r, nil
+		case !isDenied:
+			return auth.Granted{}, nil, err
+		case d.Password == auth.Wrong:
 			if c := f.credentials[r.index]; c != nil {
 				p.forget(ctx, w.key, c) // it was right once
 			}

@@ -82,8 +82,8 @@ func (s *searches) vain(id guard.Digest) (search, bool) {
 	return r, ok && 0 <= age && age < vainFor
 }
 
-// forget is for a password that turned out right: it may be learned elsewhere
-// at any time, and revoked before that.
+// forget is for a password that is right, or that nobody said to be wrong: it may
+// be learned elsewhere at any time, and revoked before that.
 func (s *searches) forget(subject string, k verified.User, password auth.Secret) {
 	id := s.id(subject, k, password)
 	s.mu.Lock()
