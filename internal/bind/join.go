@@ -69,19 +69,12 @@ func (j *joining) logins() (in *policy.Logins, open []login.Login, changed <-cha
 		return new(policy.Logins), nil, nil
 	}
 	j.isRight()
-	in = &policy.Logins{Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.waited}
+	in = &policy.Logins{Open: groups(open), Rivals: j.bind.Rivals(), Strays: j.bind.Strays(), Waited: j.waited}
 	for i, l := range open {
-		pl := policy.Login{Group: i, Home: policy.HomeOfSearch(l.Searcher), Fresh: l.Fresh}
-		for k := range i {
-			if open[k].Same(l) {
-				pl.Group = k
-				break
-			}
-		}
+		in.Open[i].Home = policy.HomeOfSearch(l.Searcher)
 		if l.Code != "" && j.p.Book != nil {
-			pl.Codes = j.p.Book.Codes(j.w.key, l.Code)
+			in.Open[i].Codes = j.p.Book.Codes(j.w.key, l.Code)
 		}
-		in.Open = append(in.Open, pl)
 	}
 	return in, open, changed
 }
@@ -114,15 +107,22 @@ func (j *joining) wait(ctx context.Context, d time.Duration, changed <-chan stru
 // serve says that the bind is granted for a login search, which is then over.
 // It is false if another bind was faster.
 func (j *joining) serve(open []login.Login, one int) bool {
-	if j.bind.Serve(open[one].ID) {
-		return true
+	_, ok := anyOf(open, one, j.bind.Serve)
+	return ok
+}
+
+// anyOf does something with a login search, or with another one for the same
+// login if that was in vain. It returns with which.
+func anyOf(open []login.Login, one int, do func(id uint64) bool) (id uint64, ok bool) {
+	if do(open[one].ID) {
+		return open[one].ID, true
 	}
 	for i := range open {
-		if i != one && open[i].Same(open[one]) && j.bind.Serve(open[i].ID) {
-			return true
+		if i != one && open[i].Same(open[one]) && do(open[i].ID) {
+			return open[i].ID, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // isRight says that the password of the bind is right.
@@ -156,13 +156,5 @@ func (j *joining) refused() {
 // take hands the code of the one login over to which the bind can belong; ok is
 // false if there is none, or its code is taken.
 func (j *joining) take(open []login.Login, one int) (id uint64, ok bool) {
-	if j.bind.Take(open[one].ID) {
-		return open[one].ID, true
-	}
-	for i := range open {
-		if i != one && open[i].Same(open[one]) && j.bind.Take(open[i].ID) {
-			return open[i].ID, true
-		}
-	}
-	return 0, false
+	return anyOf(open, one, j.bind.Take)
 }

@@ -83,7 +83,6 @@ type place struct {
 	addr   netip.Addr
 	client Client // the one that is named, or the address
 	home   bool   // the user was granted here before
-	page   bool   // it is the unlock page, where nobody is at home
 	from   guard.From
 }
 
@@ -100,10 +99,7 @@ func (p *Pipeline) place(w who, addr, peer netip.Addr) place {
 // the user is at home, the client is named, or it looked him up by an account
 // that may search.
 func (p *Pipeline) trusts(w who, at place) bool {
-	switch {
-	case at.page:
-		return false
-	case at.home, at.client.named:
+	if at.home || at.client.named {
 		return true
 	}
 	return p.Logins != nil && w.known && p.Logins.Expects(at.addr, w.account.Base, w.account.UUID)

@@ -210,7 +210,6 @@ func (p *Pipeline) touch(w who, at place, c *verified.Credential, by *verified.P
 		defer p.renewals.end(id, p.Now(), true)
 		err := p.Book.Update(ctx, w.key, c.ID, func(c *verified.Credential) bool {
 			c.Places = visited(c.Places, at.client.Name)
-			c.Proofs = slices.Clone(c.Proofs)
 			for i := range c.Proofs {
 				if f := &c.Proofs[i]; by != nil && f.ID == by.ID {
 					f.Used = now

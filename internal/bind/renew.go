@@ -233,7 +233,6 @@ func (p *Pipeline) factorDue(ctx context.Context, w who, c *verified.Credential,
 
 // reminded notes that the backend still takes a factor for proved.
 func (p *Pipeline) reminded(c *verified.Credential, id string, cookie auth.Secret) {
-	c.Proofs = slices.Clone(c.Proofs)
 	for i := range c.Proofs {
 		if f := &c.Proofs[i]; f.ID == id {
 			f.Asked = p.Now()

@@ -216,14 +216,13 @@ func (p *Pipeline) lockIn(ctx context.Context, dir Directory, r UnlockRequest, g
 // ofWindow reports that a proof is a window, or a login that a window let in.
 func ofWindow(f verified.Proof) bool { return f.Way == verified.ByUnlock || !f.Until.IsZero() }
 
-// unlocking does the steps of a bind that come before the backend. Nobody is at
-// home on the page, so the limits hold for all.
+// unlocking does the steps of a bind that come before the backend. The page
+// trusts nobody, so the limits hold for all.
 func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (who, place, said, error) {
 	w := who{dir: r.Directories[0], name: r.Name, code: r.Code}
 	w.account, w.known = w.dir.AccountByName(r.Name)
 	w = p.known(w)
 	at := p.place(w, r.Addr, r.Peer)
-	at.home, at.page = false, true
 	a := auth.Attempt{Name: r.Name, Account: w.account, Known: w.known, Addr: r.Addr, Password: r.Password}
 	if r.Code != "" {
 		a.Code, a.CodeIn = r.Code, auth.InUsername
