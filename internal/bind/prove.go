@@ -291,14 +291,18 @@ func (p *Pipeline) settle(ctx context.Context, w who, attempts []attempt, judged
 	}
 }
 
+// fail counts a credential that was denied.
+func (p *Pipeline) fail(ctx context.Context, w who, at place, code, password auth.Secret) *auth.Limited {
+	return p.failures.Add(ctx, at.from, p.key.Digest("secret", w.subject(), string(code), string(password)))
+}
+
 // denied counts a denial, and returns what the client is told.
 func (p *Pipeline) denied(ctx context.Context, w who, at place, said said, f found, with *paired, several bool, d *auth.Denied) error {
 	code := said.code
 	if with != nil {
 		code = with.Code // guesses through login searches are told apart by it
 	}
-	secret := p.key.Digest("secret", w.subject(), string(code), string(said.whole))
-	if l := p.failures.Add(ctx, at.from, secret); l != nil && !p.trusts(w, at) {
+	if l := p.fail(ctx, w, at, code, said.whole); l != nil && !p.trusts(w, at) {
 		return l
 	}
 	if d.Password == auth.Wrong || !d.FactorDue() {

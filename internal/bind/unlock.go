@@ -235,7 +235,7 @@ func (p *Pipeline) unlocking(ctx context.Context, r UnlockRequest) (who, place, 
 
 // refuse counts a credential that was denied on the page.
 func (p *Pipeline) refuse(ctx context.Context, w who, at place, said said, d *auth.Denied) error {
-	if l := p.failures.Add(ctx, at.from, p.key.Digest("secret", w.subject(), string(said.code), string(said.whole))); l != nil {
+	if l := p.fail(ctx, w, at, said.code, said.whole); l != nil {
 		return l
 	}
 	return d

@@ -108,17 +108,18 @@ func (l *Failures) OverAnywhere(ctx context.Context, f From) *auth.Limited {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	over := func(key Digest, limit int) bool {
-		if limit <= 0 {
-			return false
-		}
+	return l.reached(f, func(key Digest, limit int) bool {
 		n, err := l.shared.Tallied(ctx, key, minute)
 		return err == nil && n >= limit
-	}
-	switch {
-	case over(f.User, l.limits.FailuresPerUser):
+	})
+}
+
+// reached returns the limit that is over, among those that are set.
+func (l *Failures) reached(f From, over func(key Digest, limit int) bool) *auth.Limited {
+	switch user, address := l.limits.FailuresPerUser, l.limits.FailuresPerAddress; {
+	case user > 0 && over(f.User, user):
 		return &auth.Limited{Reason: auth.LimitUser}
-	case over(f.Address, l.limits.FailuresPerAddress):
+	case address > 0 && over(f.Address, address):
 		return &auth.Limited{Reason: auth.LimitAddress}
 	}
 	return nil
@@ -132,20 +133,10 @@ func (l *Failures) Add(ctx context.Context, f From, secret Digest) *auth.Limited
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	over := func(key Digest, limit int) bool {
-		if limit <= 0 {
-			return false
-		}
+	return l.reached(f, func(key Digest, limit int) bool {
 		n, err := l.shared.Tally(ctx, key, secret, minute)
 		return err == nil && n > limit
-	}
-	switch {
-	case over(f.User, l.limits.FailuresPerUser):
-		return &auth.Limited{Reason: auth.LimitUser}
-	case over(f.Address, l.limits.FailuresPerAddress):
-		return &auth.Limited{Reason: auth.LimitAddress}
-	}
-	return nil
+	})
 }
 
 func (l *Failures) addHere(f From, secret Digest) *auth.Limited {
