@@ -88,7 +88,7 @@ try_demo() {
 	as_new "$root" make demo >"$root/demo.log" 2>&1 &
 	demo=$!
 	set +m
-	until grep -q '"msg":"serving"' "$root/demo.log"; do
+	until grep -qs '"msg":"serving"' "$root/demo.log"; do
 		kill -0 "$demo" 2>/dev/null || { cat "$root/demo.log" >&2 && return 1; }
 		sleep 1
 	done
